@@ -1,0 +1,58 @@
+# Everything runs in .venv; a target installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+endif
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help install demo test lint types format bench docs clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+install: $(VENV)/installed  ## Make .venv with the program in it
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-dev
+	$(PIP) -e '.[bench]'
+	@touch $@
+
+demo: install  ## Synthesise footage and music, and cut them to demo/film.mp4
+	$(BIN)/python scripts/demo.py demo
+
+test: $(VENV)/installed-dev  ## Run the checks and all tests
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev  ## Check style and the borders of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/installed-dev  ## Check types, strictly
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev  ## Format the code
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-bench  ## Measure every figure beside its reference, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md
+
+docs: install  ## Write docs/commands.md from the commands' own help
+	$(BIN)/python scripts/docs.py
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

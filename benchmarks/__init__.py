@@ -1,0 +1,1 @@
+"""What is measured of Montage AI: ``python -m benchmarks`` runs it all and prints one table."""

@@ -1,0 +1,109 @@
+"""The table of all figures: on the terminal, as JSON, and as a page of the documentation."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.row import Row
+from montage_ai.media.ffmpeg import ffmpeg_version
+from montage_ai.parallel import cores
+
+COLUMNS = ("what", "value", "reference", "target", "reached", "note")
+
+_INTRODUCTION = """# Benchmarks
+
+Measured on {when} by `python -m benchmarks`: {reached} of {targets} targets reached{skipped}.
+
+Machine: {machine}.
+
+"""
+
+_HOW = """## How to run them
+
+    pip install -e '.[bench]'
+    python -m benchmarks                                 # everything
+    python -m benchmarks --only cuts startup             # some parts
+    python -m benchmarks --quick                         # small sizes: whether it runs, not how fast it is
+    python -m benchmarks --write docs/benchmarks.md      # and write this page
+
+Costs are CPU seconds of whole process trees. What is compared runs alternately, and ratios are medians of pairs, so
+that a busy machine disturbs both sides alike; run them on an idle one all the same. Every part runs in a process and
+a home of its own. Rows that need real clips, which are not part of this repository, are left out where these are
+missing.
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the figures were measured."""
+
+    processor: str
+    cores: int
+    python: str
+    ffmpeg: str
+
+    def __str__(self) -> str:
+        return f"{self.processor}, {self.cores} cores, Python {self.python}, FFmpeg {self.ffmpeg}"
+
+
+def this_machine() -> Machine:
+    """The machine that this runs on."""
+    return Machine(_processor(), cores(), platform.python_version(), ffmpeg_version())
+
+
+def print_table(parts: Mapping[str, Sequence[Row]], machine: Machine) -> None:
+    """One table of all parts."""
+    table = Table(title=str(machine), show_lines=False)
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
+    for rows in parts.values():
+        for row in rows:
+            table.add_row(*_cells(row), style="red" if row.reached is False else "")
+        table.add_section()
+    Console().print(table)
+
+
+def page(parts: Mapping[str, Sequence[Row]], titles: Mapping[str, str], machine: Machine) -> str:
+    """The page of the documentation, in Markdown."""
+    rows = [row for part in parts.values() for row in part]
+    aimed = [row for row in rows if row.reached is not None]
+    left_out = sum(row.value is None and row.reached is None for row in rows)
+    text = _INTRODUCTION.format(
+        when=date.today().isoformat(),
+        reached=sum(row.reached is True for row in aimed),
+        targets=len(aimed),
+        skipped=f", {left_out} rows skipped" if left_out else "",
+        machine=machine,
+    )
+    return text + "".join(_section(titles[name], part) for name, part in parts.items()) + _HOW
+
+
+def _section(title: str, rows: Sequence[Row]) -> str:
+    head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+    lines = "".join(f"| {' | '.join(map(_escaped, _cells(row)))} |\n" for row in rows)
+    command = f"`{rows[0].command}`\n\n" if rows and rows[0].command else ""
+    return f"## {title[:1].upper()}{title[1:]}\n\n{command}{head}{lines}\n"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return row.name, row.shown, row.reference, row.target, row.verdict, row.note
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,48 @@
+"""A folder of raw footage and a piece of music in; a film cut on the beat out.
+
+    import montage_ai
+    film = montage_ai.make_montage(["footage"], music="track.mp3", output="film.mp4")
+
+Names are imported when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Film",
+    "MontageError",
+    "StabilizationService",
+    "__version__",
+    "analyze",
+    "beats",
+    "make_montage",
+    "render_timeline",
+    "stabilize_clip",
+]
+
+if TYPE_CHECKING:
+    from montage_ai.api.montage import Film, analyze, beats, make_montage, render_timeline
+    from montage_ai.api.stabilization import StabilizationService, stabilize_clip
+    from montage_ai.errors import MontageError
+
+_HOMES = {
+    "Film": "montage_ai.api.montage",
+    "MontageError": "montage_ai.errors",
+    "StabilizationService": "montage_ai.api.stabilization",
+    "analyze": "montage_ai.api.montage",
+    "beats": "montage_ai.api.montage",
+    "make_montage": "montage_ai.api.montage",
+    "render_timeline": "montage_ai.api.montage",
+    "stabilize_clip": "montage_ai.api.stabilization",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

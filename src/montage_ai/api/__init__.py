@@ -1,0 +1,1 @@
+"""What ``import montage_ai`` offers, one file a subject."""

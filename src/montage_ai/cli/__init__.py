@@ -1,0 +1,47 @@
+"""The command line: ``montage-ai COMMAND ...``. A command's module is imported when it is called: help is quick.
+
+Exit codes: 0 the result exists and was verified; 1 the work failed; 2 the request cannot be carried out as it stands;
+130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+
+COMMANDS = {
+    "make": ("make:make", "Cut footage to a piece of music."),
+    "render": ("make:render", "Render a timeline again."),
+    "stabilize": ("stabilize:stabilize", "Steady shaky clips."),
+    "analyze": ("inspect:analyze", "Look at footage: its shots, and how good they are."),
+    "beats": ("inspect:beats", "Find the beats of a piece of music."),
+    "styles": ("inspect:styles", "List the styles."),
+    "doctor": ("doctor:doctor", "Check this machine."),
+}
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        sys.stdout.write(_overview())
+    elif name == "--version":
+        from montage_ai import __version__
+
+        sys.stdout.write(f"{__version__}\n")
+    elif name not in COMMANDS:
+        sys.stderr.write(f"Error: There is no command {name!r}.\n\n{_overview()}")
+        sys.exit(2)
+    else:
+        from montage_ai.cli.command import run_command
+
+        run_command(name, COMMANDS[name][0], rest)
+
+
+def _overview() -> str:
+    commands = "".join(f"  {name:<11} {summary}\n" for name, (_, summary) in COMMANDS.items())
+    return (
+        "Usage: montage-ai COMMAND ...\n\n"
+        "  A folder of raw footage and a piece of music in; a film cut on the beat out.\n\n"
+        f"Commands:\n{commands}\n"
+        "`montage-ai COMMAND --help` shows a command's options; `montage-ai --version` the version.\n"
+    )

@@ -1,0 +1,173 @@
+"""``make`` and ``render``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from montage_ai.cli.display import print_json, showing
+from montage_ai.edit.choices import Aspect, Density, Quality, Sound, Stabilization
+from montage_ai.errors import UserError, printable
+from montage_ai.events import counted
+
+if TYPE_CHECKING:
+    from montage_ai.api.montage import Film
+    from montage_ai.edit.brief import Brief
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print events, one JSON object a line.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that this program did not make.")]
+
+
+def make(
+    footage: Annotated[list[Path], typer.Argument(help="Folders and files: any mix of videos and photos.")],
+    music: Annotated[Path, typer.Option("--music", "-m", help="The piece of music to cut to.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The film.")] = Path("film.mp4"),
+    style: Annotated[str, typer.Option(help="A style's name (see `montage-ai styles`) or a .toml file.")] = "dynamic",
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds. Default: the music's length, or what the footage can fill.")
+    ] = None,
+    aspect: Annotated[Aspect, typer.Option(help="Shape of the film.")] = "16:9",
+    quality: Annotated[Quality, typer.Option(help="Size and care of the encode.")] = "standard",
+    fps: Annotated[
+        str | None, typer.Option(help="Frames a second, like 25 or 30000/1001. Default: the footage's.")
+    ] = None,
+    density: Annotated[
+        Density, typer.Option(help="Cut on every bar, beat or half beat; auto: as the style and the music say.")
+    ] = "auto",
+    beat_offset: Annotated[float, typer.Option(help="Milliseconds by which cuts come after their beat.")] = 0.0,
+    stabilize: Annotated[Stabilization, typer.Option(help="Steady shots; auto: those that shake.")] = "auto",
+    sound: Annotated[
+        Sound, typer.Option(help="Music alone; clips' own sound mixed under it; or music ducked under speech.")
+    ] = "music",
+    pin: Annotated[list[str] | None, typer.Option(help="CLIP[@SECONDS] that must be in the film.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="CLIP[@FROM-TO] that must not be.")] = None,
+    lut: Annotated[Path | None, typer.Option(help="A .cube file applied after the style's look.")] = None,
+    seed: Annotated[int, typer.Option(help="Another number, another film of the same kind.")] = 0,
+    plan: Annotated[bool, typer.Option("--plan", help="Decide and print, render nothing.")] = False,
+    json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Cut FOOTAGE to a piece of music."""
+    from montage_ai.api.montage import make_montage
+
+    settings = {
+        "duration": duration,
+        "aspect": aspect,
+        "quality": quality,
+        "fps": fps,
+        "density": density,
+        "beat_offset": beat_offset / 1000,
+        "stabilize": stabilize,
+        "sound": sound,
+        "lut": lut,
+        "seed": seed,
+    }
+    brief = _brief(style, pin or [], exclude or [], settings)
+    with showing(as_json=json) as emit:
+        film = make_montage(footage, music, output, brief=brief, plan_only=plan, force=force, emit=emit)
+    if json:
+        print_json("film", **_summary(film))
+    elif plan:
+        _print_plan(film)
+    else:
+        typer.echo(_told(film))
+
+
+def render(
+    timeline: Annotated[Path, typer.Argument(help="An .otio file that montage-ai wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The film.")],
+    json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Render a timeline again."""
+    from montage_ai.api.montage import render_timeline
+
+    with showing(as_json=json) as emit:
+        rendered = render_timeline(timeline, output, force=force, emit=emit)
+    if json:
+        print_json("film", output=rendered.path, encoded=rendered.encoded, reused=rendered.reused)
+    else:
+        typer.echo(f"{printable(str(rendered.path))}: {rendered.encoded} segments encoded, {rendered.reused} reused.")
+
+
+def _brief(style: str, pins: list[str], exclusions: list[str], settings: dict[str, Any]) -> Brief:
+    from pydantic import ValidationError
+
+    from montage_ai.edit.brief import Brief, Exclusion, Pin
+    from montage_ai.edit.formats import parse_rate
+    from montage_ai.edit.styles import load_style
+
+    if settings["fps"] is not None:
+        try:
+            settings["fps"] = parse_rate(settings["fps"])
+        except (ValueError, ZeroDivisionError):
+            raise UserError(f"--fps is {settings['fps']!r}.", hint="Write 25, 29.97 or 30000/1001.") from None
+    parts = {"pins": tuple(map(Pin.parse, pins)), "exclusions": tuple(map(Exclusion.parse, exclusions))}
+    try:
+        return Brief(style=load_style(style), **parts, **settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = "--" + str(fault["loc"][0]).replace("_", "-")
+        raise UserError(f"{option} {fault['msg'].lower()}, not {fault['input']}.") from None
+
+
+def _told(film: Film) -> str:
+    timeline, rendered = film.timeline, film.rendered
+    assert rendered is not None
+    length = f"{float(timeline.duration):.2f} s, {counted(len(timeline.items), 'shot')} ({film.plan.length_reason})"
+    steadied = counted(rendered.steadied, "shot")
+    work = f"{counted(rendered.encoded, 'segment')} encoded, {rendered.reused} reused, {steadied} steadied"
+    path = printable(str(film.output))
+    report = printable(str(film.output.with_suffix(".report.html")))
+    return f"{path}: {length}. {work}.\nLook at {report} for what is in it and why."
+
+
+def _print_plan(film: Film) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    timeline = film.timeline
+    table = Table(title=f"{len(timeline.items)} shots, {float(timeline.duration):.2f} s: {film.plan.length_reason}")
+    for column in ("#", "film", "shot", "from", "part", "join", "notes"):
+        table.add_column(column)
+    for k, (item, slot) in enumerate(zip(timeline.items, film.plan.slots, strict=True)):
+        when = f"{float(slot.start / timeline.fps):.2f}-{float(slot.end / timeline.fps):.2f}"
+        transition = timeline.transitions[k - 1] if k else None
+        join = transition.kind if transition else "cut" if k else ""
+        notes = "" if item.stabilize == "never" else "shaky"
+        source = "" if item.clip.kind == "photo" else f"{float(item.start):.2f} s"
+        table.add_row(str(k + 1), when, printable(item.clip.path.name), source, item.section, join, notes)
+    Console().print(table)
+
+
+def _summary(film: Film) -> dict[str, Any]:
+    timeline = film.timeline
+    shots = [
+        {
+            "clip": str(item.clip.path),
+            "start": float(item.start),
+            "first_frame": start,
+            "frames": item.frames,
+            "beat": slot.beat,
+            "part": item.section,
+            "stabilize": item.stabilize,
+        }
+        for start, item, slot in zip(timeline.starts, timeline.items, film.plan.slots, strict=True)
+    ]
+    return {
+        "output": str(film.output) if film.rendered else None,
+        "seconds": float(timeline.duration),
+        "frames": timeline.frames,
+        "fps": str(timeline.fps),
+        "size": [timeline.width, timeline.height],
+        "length_reason": film.plan.length_reason,
+        "tempo": film.grid.tempo,
+        "decoded": film.footage.decoded,
+        "encoded": film.rendered.encoded if film.rendered else 0,
+        "reused": film.rendered.reused if film.rendered else 0,
+        "skipped": [{"file": str(s.path), "reason": s.reason} for s in film.footage.skipped],
+        "shots": shots,
+    }

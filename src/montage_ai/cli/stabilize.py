@@ -1,0 +1,61 @@
+"""``stabilize``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from montage_ai.cli.display import print_json, showing
+from montage_ai.cli.make import ForceOption, JsonOption
+from montage_ai.errors import UserError, printable
+from montage_ai.events import StageDone, StageStarted, Tally
+
+_STAGE = "Stabilising"
+
+
+def stabilize(
+    clips: Annotated[list[Path], typer.Argument(help="Videos.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A file for one clip; a folder for several.")],
+    smoothing: Annotated[int, typer.Option(min=1, max=100, help="Frames to smooth over, before and after.")] = 15,
+    always: Annotated[bool, typer.Option("--always", help="Also steady what does not shake.")] = False,
+    json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Steady shaky CLIPS; those that do not shake are copied as they are."""
+    from montage_ai.api.stabilization import StabilizationService
+
+    outputs = _outputs(clips, output)
+    started = time.monotonic()
+    with showing(as_json=json) as emit:
+        emit(StageStarted(_STAGE, float(len(clips)), "clips"))
+        tally = Tally(emit, _STAGE)
+        service = StabilizationService(smoothing=smoothing, always=always)
+        results = service.stabilize(
+            clips, outputs, force=force, on_fraction=lambda clip, done: tally.set(str(clip), done, clip.name)
+        )
+        steadied = sum(result.steadied for result in results)
+        emit(
+            StageDone(_STAGE, time.monotonic() - started, f"{steadied} steadied, {len(results) - steadied} left alone")
+        )
+    for result in results:
+        if json:
+            print_json("clip", source=result.source, output=result.output, steadied=result.steadied, shake=result.shake)
+        else:
+            what = "steadied" if result.steadied else "does not shake, copied as it is"
+            typer.echo(f"{printable(str(result.output))}: {what} (shake {100 * result.shake:.2f} % of the picture).")
+
+
+def _outputs(clips: list[Path], output: Path) -> list[Path]:
+    """Where each clip goes. Raises ``UserError`` where two would go to one place."""
+    if len(clips) == 1 and not output.is_dir() and output.suffix:
+        return [output]
+    if output.exists() and not output.is_dir():
+        raise UserError("is a file, and there are several clips.", file=output, hint="Name a folder.")
+    output.mkdir(parents=True, exist_ok=True)
+    outputs = [output / f"{clip.stem}_stabilized.mp4" for clip in clips]
+    if len(set(outputs)) < len(outputs):
+        raise UserError("Two of the clips have the same name.", hint="Stabilise them into different folders.")
+    return outputs

@@ -1,0 +1,90 @@
+"""The errors this program raises on purpose.
+
+    MontageError                 what happened, to which file, what to do; exit code 1
+    ├── WorkError                the work failed                                    (1)
+    │   ├── FFmpegError          an FFmpeg run ended with an error
+    │   ├── DiskFullError        no space left where something had to be written
+    │   ├── VerificationError    a result is not what was planned; it was not published
+    │   └── TaskError            a job's task failed
+    └── UserError                the request cannot be carried out as it stands     (2)
+        ├── MediaError           a file cannot be used
+        ├── MissingExtraError    an optional part of the package is not installed
+        └── OutputExistsError    the output is there and was not made by us
+
+Ctrl-C ends the program with 130.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MontageError(Exception):
+    """Base of every error raised on purpose: ``what`` happened, to which ``file``, and what to do (``hint``)."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, file: Path | str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.file = None if file is None else str(file)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        subject = f"{printable(self.file)}: " if self.file else ""
+        advice = f" {self.hint}" if self.hint else ""
+        return f"{subject}{self.what}{advice}"
+
+
+class WorkError(MontageError):
+    """The work failed."""
+
+
+class FFmpegError(WorkError):
+    """An FFmpeg run ended with an error; the message holds the last lines that it wrote."""
+
+
+class DiskFullError(WorkError):
+    """No space is left where something had to be written."""
+
+
+class VerificationError(WorkError):
+    """A result is not what was planned, and was not published."""
+
+
+class TaskError(WorkError):
+    """The task of a job failed."""
+
+
+class UserError(MontageError):
+    """The request cannot be carried out as it stands."""
+
+    exit_code = 2
+
+
+class MediaError(UserError):
+    """A file cannot be used."""
+
+
+class MissingExtraError(UserError):
+    """An optional part of the package is not installed."""
+
+
+class OutputExistsError(UserError):
+    """The output exists and was not made by us."""
+
+
+def error_from(kind: str, what: str, *, file: str | None, hint: str | None) -> MontageError:
+    """The error of class ``kind``, as a worker reported it; a ``TaskError`` for a class that is not ours."""
+    found = globals().get(kind)
+    known = found if isinstance(found, type) and issubclass(found, MontageError) else TaskError
+    return known(what, file=file, hint=hint)
+
+
+def printable(name: str) -> str:
+    """``name`` on one line, whatever bytes it holds: file names are data."""
+    try:
+        text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair, which Windows allows
+        text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

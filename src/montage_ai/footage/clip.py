@@ -1,0 +1,73 @@
+"""What is known about one clip after its analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from montage_ai.footage.features import Face
+from montage_ai.footage.shots import Boundary, Shot
+from montage_ai.media.probe import MediaInfo
+
+Array = NDArray[np.float32]
+
+
+class ClipFacts(BaseModel):
+    """The part of a clip's analysis that is not arrays."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    info: MediaInfo
+    sha256: str
+    duration: float
+    """Seconds that could be decoded; 0 for a photo."""
+    damage: str | None
+    boundaries: tuple[Boundary, ...]
+    shots: tuple[Shot, ...]
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One source file and what is known about it.
+
+    ``ticks`` holds the time of each frame in units of the stream's time base, from the first frame on;
+    ``arrays`` the measures of ``footage.features`` by name.
+    """
+
+    facts: ClipFacts
+    ticks: NDArray[np.int64]
+    arrays: dict[str, Array]
+
+    @property
+    def info(self) -> MediaInfo:
+        return self.facts.info
+
+    @property
+    def name(self) -> str:
+        return self.info.path.name
+
+    @property
+    def is_photo(self) -> bool:
+        return self.info.kind == "photo"
+
+    def time_of(self, frame: int) -> Fraction:
+        """Exact seconds from the first frame to frame number ``frame``; one past the last is the clip's end."""
+        picture = self.info.picture
+        if frame < len(self.ticks):
+            return int(self.ticks[frame]) * picture.time_base
+        return int(self.ticks[-1]) * picture.time_base + 1 / picture.fps
+
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """Seconds from the first frame, shape (frames,)."""
+        return np.asarray(self.ticks * float(self.info.picture.time_base), np.float64)
+
+    def frame_at(self, seconds: float) -> int:
+        """The frame on screen at ``seconds``."""
+        return int(np.clip(np.searchsorted(self.times, seconds + 1e-6, "right") - 1, 0, len(self.ticks) - 1))

@@ -1,0 +1,211 @@
+"""What can be measured on the frames of a clip without any model. Consumers of the decode pass.
+
+``FrameMeasures`` looks at every frame, ``SampleMeasures`` at two a second, ``Faces`` and ``Thumbnails`` at one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from montage_ai.media.decode import Frame, Plane
+
+Array = NDArray[np.float32]
+
+cv2.setNumThreads(1)  # clips are measured side by side: more threads a clip only wait for each other
+
+_FLOW_SIDE = 160
+_FLOW_POINTS = 48
+_FLOW_RENEW = 6
+_FLOW_RATE = 15.0  # a second
+_LAYOUT = (4, 4)
+
+
+class FrameMeasures:
+    """Per frame: ``luma`` and ``contrast`` (mean and deviation, 0 to 255), ``change`` (mean absolute difference
+    from the frame before), ``dx`` and ``dy`` (motion of the whole picture) and ``subject`` (motion within it), in
+    picture widths a frame."""
+
+    NAMES = ("luma", "contrast", "change", "dx", "dy", "subject")
+
+    def __init__(self) -> None:
+        self._rows: list[list[float]] = []
+        self._before: Plane | None = None
+        self._tracked: Plane | None = None
+        self._due = _Every(_FLOW_RATE)
+        self._waiting = 0  # frames since motion was measured: they share the next measurement
+        self._measured = 0
+        self._points: NDArray[np.float32] | None = None
+
+    def push(self, frame: Frame) -> None:
+        scale = _FLOW_SIDE / max(frame.luma.shape)
+        small = cast("Plane", cv2.resize(frame.luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        mean, deviation = cv2.meanStdDev(small)
+        change = 0.0 if self._before is None else cv2.mean(cv2.absdiff(self._before, small))[0]
+        self._before = small
+        self._rows.append([mean[0, 0], deviation[0, 0], change, 0.0, 0.0, 0.0])
+        self._waiting += 1
+        if self._due(frame.time):
+            self._measure_motion(small)
+
+    def arrays(self) -> dict[str, Array]:
+        """The measures by name, each of shape (frames,)."""
+        table = np.array(self._rows, np.float32).reshape(-1, len(self.NAMES))
+        return {name: table[:, i] for i, name in enumerate(self.NAMES)}
+
+    def _measure_motion(self, now: Plane) -> None:
+        """Measure the motion since the last time and share it out evenly among the frames in between."""
+        before, self._tracked = self._tracked, now
+        waiting, self._waiting = self._waiting, 0
+        if before is None or cv2.mean(cv2.absdiff(before, now))[0] <= 0.05:
+            return
+        motion = [part / waiting for part in self._motion(before, now)]
+        self._measured += 1
+        for row in self._rows[-waiting:]:
+            row[3:] = motion
+
+    def _motion(self, before: Plane, now: Plane) -> tuple[float, float, float]:
+        """Median displacement of tracked corners (Lucas and Kanade 1981, pyramidal), and the spread around it."""
+        if self._points is None or self._measured % _FLOW_RENEW == 0:
+            self._points = cast("Array | None", cv2.goodFeaturesToTrack(before, _FLOW_POINTS, 0.01, 8))
+        if self._points is None:
+            return 0.0, 0.0, 0.0
+        moved, found, _ = cv2.calcOpticalFlowPyrLK(
+            before, now, self._points, np.empty_like(self._points), winSize=(11, 11), maxLevel=3
+        )
+        kept = found[:, 0] == 1
+        if kept.sum() < 6:
+            self._points = None
+            return 0.0, 0.0, 0.0
+        shift = (moved - self._points)[kept, 0]
+        self._points = moved[kept].astype(np.float32, copy=False)
+        whole = np.median(shift, axis=0)
+        apart = np.linalg.norm(shift - whole, axis=1)
+        return whole[0] / now.shape[1], whole[1] / now.shape[1], float(np.percentile(apart, 80)) / now.shape[1]
+
+
+class SampleMeasures:
+    """Twice a second: ``sharpness`` (variance of the Laplacian at full size, over the picture's own variance),
+    ``edges`` (share of edge pixels), ``warmth`` and ``tint`` (mean Cr and Cb less 128), ``saturation``, ``clipped``
+    (share of pure black and white), and ``layout``: mean Y, Cb, Cr of a 4 by 4 grid, which says how alike pictures are.
+    """
+
+    def __init__(self, rate: float = 2.0) -> None:
+        self._due = _Every(rate)
+        self._rows: list[Array] = []
+
+    def push(self, frame: Frame) -> None:
+        if self._due(frame.time):
+            self._rows.append(np.concatenate([_measure_sample(frame), _layout(frame)]))
+
+    def arrays(self) -> dict[str, Array]:
+        """``sample_time`` and the measures by name, shape (samples,), and ``layout``, shape (samples, 48)."""
+        table = np.array(self._rows, np.float32)
+        names = ("sample_time", "sharpness", "edges", "warmth", "tint", "saturation", "clipped")
+        return {name: table[:, i] for i, name in enumerate(names)} | {"layout": table[:, len(names) :]}
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face at ``time`` seconds; its box as shares of the picture's width and height."""
+
+    time: float
+    x: float
+    y: float
+    width: float
+    height: float
+    smile: bool
+
+
+@dataclass
+class Faces:
+    """Once a second: frontal faces and smiles (Viola and Jones 2001, the cascades that come with OpenCV)."""
+
+    side: int = 480
+    found: list[Face] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._due = _Every(1.0)
+        self._face = _cascade("haarcascade_frontalface_default.xml")
+        self._smile = _cascade("haarcascade_smile.xml")
+
+    def push(self, frame: Frame) -> None:
+        if not self._due(frame.time):
+            return
+        picture = frame.upright_luma(self.side)
+        height, width = picture.shape
+        smallest = max(24, round(0.06 * height))
+        for x, y, w, h in self._face.detectMultiScale(picture, 1.25, 5, minSize=(smallest, smallest)):
+            mouth = cv2.resize(picture[y + h // 2 : y + h, x : x + w], (96, 48))
+            smile = len(self._smile.detectMultiScale(mouth, 1.3, 12, minSize=(28, 14))) > 0
+            self.found.append(Face(float(frame.time), x / width, y / height, w / width, h / height, smile))
+
+
+@dataclass
+class Thumbnails:
+    """One small JPEG a second, for pictures of shots. ``pack`` holds (seconds, JPEG bytes)."""
+
+    side: int = 256
+    pack: list[tuple[float, bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._due = _Every(1.0)
+
+    def push(self, frame: Frame) -> None:
+        if self._due(frame.time):
+            self.pack.append((float(frame.time), encode_jpeg(frame.bgr(self.side))))
+
+
+def encode_jpeg(picture: Plane) -> bytes:
+    """``picture`` (BGR) as JPEG of good quality."""
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return data.tobytes()
+
+
+class _Every:
+    """True for the first frame and then ``rate`` times a second."""
+
+    def __init__(self, rate: float) -> None:
+        self._step = Fraction(1) / Fraction(rate)
+        self._next = Fraction(0)
+
+    def __call__(self, time: Fraction) -> bool:
+        if time < self._next:
+            return False
+        self._next = (time // self._step + 1) * self._step
+        return True
+
+
+def _measure_sample(frame: Frame) -> Array:
+    full = frame.full_luma()
+    deviation = float(cv2.meanStdDev(full)[1][0, 0])
+    detail = float(cv2.meanStdDev(cv2.Laplacian(full, cv2.CV_16S))[1][0, 0])
+    edges = np.count_nonzero(cv2.Canny(frame.luma, 60, 150)) / frame.luma.size
+    u, v = (plane.astype(np.float32) - 128 for plane in (frame.u, frame.v))
+    clipped = np.count_nonzero((frame.luma <= 18) | (frame.luma >= 233)) / frame.luma.size
+    saturation = float(np.hypot(u, v).mean())
+    sharpness = (detail / max(deviation, 1.0)) ** 2
+    return np.array([frame.time, sharpness, edges, v.mean(), u.mean(), saturation, clipped], np.float32)
+
+
+def _layout(frame: Frame) -> Array:
+    cells = [
+        cv2.resize(plane, _LAYOUT, interpolation=cv2.INTER_AREA).ravel() for plane in (frame.luma, frame.u, frame.v)
+    ]
+    return np.concatenate(cells).astype(np.float32)
+
+
+@cache
+def _cascade_file(name: str) -> str:
+    return str(Path(cv2.__file__).parent / "data" / name)
+
+
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    return cv2.CascadeClassifier(_cascade_file(name))

@@ -1,0 +1,103 @@
+"""The library: what is known about every file, keyed by content, in one SQLite database.
+
+    files       path, size, mtime_ns, inode -> SHA-256: a file is read once to know its identity
+    clips       SHA-256 and analysis version -> the facts (JSON) and the measures (compressed arrays)
+    thumbnails  SHA-256 and analysis version -> the seconds and JPEG bytes
+    notes       kind, SHA-256 and version -> JSON: what other rooms want remembered of a file, like a beat grid
+
+Several programs may use one library at once (WAL). A library with a newer schema is refused politely.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from montage_ai.footage.clip import Clip, ClipFacts
+from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
+from montage_ai.media.database import Database
+from montage_ai.media.files import digest_of, is_settled
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, sha256 TEXT NOT NULL);
+CREATE TABLE clips (
+    sha256 TEXT, version INTEGER, facts TEXT NOT NULL, arrays BLOB NOT NULL, PRIMARY KEY (sha256, version)
+);
+CREATE TABLE thumbnails (
+    sha256 TEXT, version INTEGER, seconds REAL, jpeg BLOB NOT NULL, PRIMARY KEY (sha256, version, seconds)
+);
+CREATE TABLE notes (
+    kind TEXT, sha256 TEXT, version INTEGER, value TEXT NOT NULL, PRIMARY KEY (kind, sha256, version)
+);
+"""
+
+
+class Library:
+    """The library in the folder ``folder``, made when it is not there. Safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "library.sqlite"
+        self._db = Database(self.path, _SCHEMA, SCHEMA_VERSION)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def digest(self, path: Path) -> str:
+        """The file's SHA-256, read from the file only where it is new or has changed."""
+        path = path.resolve()
+        stat = path.stat()
+        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        row = self._db.one("SELECT size, mtime_ns, inode, sha256 FROM files WHERE path = ?", str(path))
+        if row and tuple(row[:3]) == stamp:
+            return str(row[3])
+        digest = digest_of(path)
+        if is_settled(stat):
+            self._db.write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", str(path), *stamp, digest)
+        return digest
+
+    def find(self, digest: str, *, path: Path) -> Clip | None:
+        """The clip with this content as it was analysed, now found at ``path``; None where it is new."""
+        row = self._db.one("SELECT facts, arrays FROM clips WHERE sha256 = ? AND version = ?", digest, ANALYSIS_VERSION)
+        if row is None:
+            return None
+        facts = ClipFacts.model_validate_json(row[0])
+        facts = facts.model_copy(update={"info": facts.info.model_copy(update={"path": path})})
+        with np.load(io.BytesIO(row[1]), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return Clip(facts, arrays.pop("ticks"), arrays)
+
+    def remember(self, analysis: Analysis) -> None:
+        """Keep a clip's analysis and thumbnails."""
+        clip, key = analysis.clip, (analysis.clip.facts.sha256, ANALYSIS_VERSION)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, ticks=clip.ticks, **clip.arrays)
+        with self._db.transaction() as db:
+            row = (*key, clip.facts.model_dump_json(), packed.getvalue())
+            db.execute("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)", row)
+            rows = [(*key, seconds, jpeg) for seconds, jpeg in analysis.thumbnails]
+            db.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", rows)
+
+    def thumbnail(self, digest: str, seconds: float) -> bytes | None:
+        """The JPEG closest to ``seconds`` of the clip, or None where there is none."""
+        query = "SELECT jpeg FROM thumbnails WHERE sha256 = ? AND version = ? ORDER BY ABS(seconds - ?) LIMIT 1"
+        row = self._db.one(query, digest, ANALYSIS_VERSION, seconds)
+        return bytes(row[0]) if row else None
+
+    def note(self, kind: str, digest: str, version: int) -> str | None:
+        """What was remembered as ``kind`` of the file with this content."""
+        query = "SELECT value FROM notes WHERE kind = ? AND sha256 = ? AND version = ?"
+        row = self._db.one(query, kind, digest, version)
+        return str(row[0]) if row else None
+
+    def write_note(self, kind: str, digest: str, version: int, value: str) -> None:
+        self._db.write("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", kind, digest, version, value)

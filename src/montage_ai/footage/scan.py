@@ -1,0 +1,160 @@
+"""From folders and files to analysed clips: what is bad is named and skipped, what is known is not decoded again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from montage_ai.errors import MediaError, UserError, printable
+from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
+from montage_ai.footage.clip import Clip
+from montage_ai.footage.footage_analyzer import Analysis, analyze_file
+from montage_ai.footage.library import Library
+from montage_ai.media.probe import PHOTO_SUFFIXES, VIDEO_SUFFIXES, MediaInfo, probe
+from montage_ai.parallel import StopSign, cores, run_all
+
+_STAGE = "Looking at the footage"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The clips of a film in the order they were taken. ``decoded`` counts those that had to be decoded now."""
+
+    clips: tuple[Clip, ...]
+    skipped: tuple[Skipped, ...]
+    decoded: int
+
+
+def find_files(places: Iterable[Path]) -> list[Path]:
+    """The videos and photos in folders (all the way down, hidden ones left out) and the files named one by one.
+
+    Raises ``UserError`` for a place that does not exist.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        if not place.exists():
+            raise UserError("does not exist.", file=place, hint="Name a folder of footage, or files.")
+        place = place.absolute()  # so that a timeline can be rendered from any folder
+        found.update(dict.fromkeys(_in_folder(place) if place.is_dir() else [place]))
+    return list(found)
+
+
+def read_footage(places: Sequence[Path], library: Library, emit: Emit) -> Footage:
+    """Analyse all that ``places`` hold, using what the library knows.
+
+    Raises ``UserError`` where nothing usable is left.
+    """
+    started = time.monotonic()
+    files = find_files(places)
+    skipped: list[Skipped] = []
+    clips: dict[str, Clip] = {}
+    new: dict[str, MediaInfo] = {}
+    for path in files:
+        try:
+            _check_name(path)
+            digest = library.digest(path)
+            if digest in clips or digest in new:
+                skipped.append(Skipped(path, "the same content is there under another name"))
+            elif clip := library.find(digest, path=path):
+                clips[digest] = clip
+            else:
+                new[digest] = _probe_picture(path)
+        except (MediaError, OSError) as error:
+            skipped.append(_skip(path, error, emit))
+    if new:
+        clips |= _analyze(new, library, skipped, emit, started)
+    if not clips:
+        raise _nothing_left(places, files, skipped)
+    return Footage(_in_order(list(clips.values())), tuple(skipped), len(new))
+
+
+def _in_order(clips: list[Clip]) -> tuple[Clip, ...]:
+    """By the time that they were taken, if all of them say it; else by name, which cameras count up."""
+    dated = all(clip.info.taken for clip in clips)
+    return tuple(sorted(clips, key=lambda clip: (clip.info.taken if dated else "", str(clip.info.path))))
+
+
+def _analyze(
+    new: dict[str, MediaInfo], library: Library, skipped: list[Skipped], emit: Emit, started: float
+) -> dict[str, Clip]:
+    """Decode the new files, several at once, and remember each as soon as it is known."""
+    seconds = {digest: max(info.duration, 0.5) for digest, info in new.items()}
+    emit(StageStarted(_STAGE, sum(seconds.values()), "s"))
+    workers = min(cores(), len(new))
+    tally = Tally(emit, _STAGE)
+
+    def work(digest: str, sign: StopSign) -> Analysis | MediaError:
+        def tell(done: float) -> None:
+            sign.check()
+            tally.set(digest, done, new[digest].path.name)
+
+        try:
+            return analyze_file(new[digest], digest, threads=1 if workers > 1 else cores(), on_seconds=tell)
+        except MediaError as error:
+            return error
+
+    clips: dict[str, Clip] = {}
+    longest_first = sorted(new, key=lambda digest: -seconds[digest])
+    for digest, outcome in run_all(work, longest_first, workers=workers):
+        path = new[digest].path
+        if isinstance(outcome, Analysis):
+            library.remember(outcome)
+            clips[digest] = outcome.clip
+            if outcome.clip.facts.damage:
+                emit(Notice("warning", f"{outcome.clip.facts.damage}; the good part is used", path))
+        else:
+            skipped.append(_skip(path, outcome, emit))
+        tally.set(digest, seconds[digest], path.name, whole=True)
+    shots = sum(len(clip.facts.shots) for clip in clips.values())
+    summary = f"{counted(len(clips), 'new clip')}, {counted(shots, 'shot')}"
+    emit(StageDone(_STAGE, time.monotonic() - started, summary))
+    return clips
+
+
+def _check_name(path: Path) -> None:
+    """Refuse what cannot be named in a timeline, or read like a file (a pipe would be waited for)."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MediaError("has a name that is not valid text.", file=path, hint="Rename it.") from None
+    if not path.is_file():
+        raise MediaError("is not a file.", file=path, hint="Name files and folders.")
+
+
+def _probe_picture(path: Path) -> MediaInfo:
+    info = probe(path)
+    if info.video is None:
+        raise MediaError("has sound but no picture.", file=path, hint="Give music with --music.")
+    return info
+
+
+def _skip(path: Path, error: MediaError | OSError, emit: Emit) -> Skipped:
+    reason = error.what if isinstance(error, MediaError) else f"cannot be read ({error.strerror})."
+    emit(Notice("warning", f"{reason} It is left out.", path))
+    return Skipped(path, reason)
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES and not hidden and path.is_file():
+            yield path
+
+
+def _nothing_left(places: Sequence[Path], files: list[Path], skipped: list[Skipped]) -> UserError:
+    where = ", ".join(str(place) for place in places)
+    if not files:
+        kinds = "Videos (.mp4, .mov, .mkv, ...) and photos (.jpg, .png, ...) are looked for."
+        return UserError("holds no footage.", file=where, hint=kinds)
+    reasons = "; ".join(f"{printable(s.path.name)} {s.reason}" for s in skipped[:3])
+    return UserError(f"holds no footage that can be used: {reasons}", file=where, hint="Give other clips.")

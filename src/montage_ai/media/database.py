@@ -1,0 +1,91 @@
+"""SQLite databases that several programs and threads may use at once, with a schema version."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from montage_ai.errors import DiskFullError, UserError
+from montage_ai.media.files import telling_disk_errors
+
+
+class Database:
+    """The database at ``path``, made with ``schema`` when it is not there (WAL).
+
+    Raises ``UserError`` for one that is damaged, or of a newer program.
+    """
+
+    def __init__(self, path: Path, schema: str, version: int) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with telling_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._telling():
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._migrate(schema, version)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block's changes, or none. Other writers wait."""
+        with self._lock, self._telling():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite rolls back by itself when the disk is full
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row."""
+        with self._lock, self._telling():
+            row = self._db.execute(query, values).fetchone()
+            return None if row is None else tuple(row)
+
+    def all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows."""
+        with self._lock, self._telling():
+            return [tuple(row) for row in self._db.execute(query, values)]
+
+    def write(self, query: str, *values: object) -> None:
+        """One change."""
+        with self._lock, self._telling():
+            self._db.execute(query, values)
+
+    def _migrate(self, schema: str, version: int) -> None:
+        with self.transaction() as db:
+            (found,) = db.execute("PRAGMA user_version").fetchone()
+            if found == 0:
+                for statement in filter(str.strip, schema.split(";")):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {version}")
+        if found > version:
+            self._db.close()
+            hint = "Update with: pip install -U montage-ai"
+            raise UserError("was made by a newer version of this program.", file=self.path, hint=hint)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "full" in str(error):
+                hint = "Free some space and run the same command again: it carries on where it was."
+                raise DiskFullError("The disk is full.", file=self.path, hint=hint) from error
+            hint = "Set MONTAGE_AI_HOME to a folder you may write to."
+            raise UserError(f"cannot be used ({error}).", file=self.path, hint=hint) from error
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            hint = "Remove it: it holds only what can be found out again."
+            raise UserError(f"is damaged ({error}).", file=self.path, hint=hint) from error

@@ -1,0 +1,196 @@
+"""The decode pass: one decode of a clip, shared by everything that looks at its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from montage_ai.errors import MediaError
+from montage_ai.media.probe import MediaInfo, open_media, picture_stream
+
+Plane = NDArray[np.uint8]
+
+ANALYSIS_SIDE = 320
+"""Pixels of the longer side of the picture that consumers get."""
+
+_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a clip, upright, as 8-bit limited-range YUV 4:2:0 scaled to ``ANALYSIS_SIDE``.
+
+    ``luma`` is (height, width); ``u`` and ``v`` are half of that each way. ``time`` is in seconds from the
+    clip's first frame. Planes are only valid until the next frame is asked for: copy what is kept.
+    """
+
+    index: int
+    time: Fraction
+    luma: Plane
+    u: Plane
+    v: Plane
+    _full: av.VideoFrame = field(repr=False)
+    _rotation: int = 0
+    _sample_aspect: Fraction = Fraction(1)
+
+    def full_luma(self) -> Plane:
+        """The luma plane as coded, at full size: not turned upright, no copy where the format is 8-bit planar."""
+        name = self._full.format.name
+        planar = name.startswith(("yuv", "nv12", "gray")) and self._full.format.components[0].bits == 8
+        frame = self._full if planar and name != "yuyv422" else self._full.reformat(format="gray")
+        return _plane(frame, 0)
+
+    def upright_luma(self, side: int) -> Plane:
+        """The luma plane upright, its longer side scaled to ``side`` pixels."""
+        width, height = _fit(round(self._full.width * self._sample_aspect), self._full.height, side)
+        small = cv2.resize(self.full_luma(), (width, height), interpolation=cv2.INTER_AREA)
+        return turn(small.astype(np.uint8, copy=False), self._rotation)
+
+    def bgr(self, side: int) -> Plane:
+        """The frame upright as (height, width, 3) BGR, its longer side scaled to ``side`` pixels."""
+        width, height = _fit(round(self._full.width * self._sample_aspect), self._full.height, side)
+        small = self._full.reformat(width, height, "bgr24", interpolation=Interpolation.AREA)
+        return turn(small.to_ndarray().astype(np.uint8, copy=False), self._rotation)
+
+
+class Consumer(Protocol):
+    """Something that looks at every frame of a clip, in order."""
+
+    def push(self, frame: Frame) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """How a decode pass went.
+
+    ``ticks`` holds the time of every frame in units of ``time_base``, counted from the first frame; ``damage``
+    says what was wrong with the file (None: nothing).
+    """
+
+    ticks: NDArray[np.int64]
+    time_base: Fraction
+    duration: float
+    damage: str | None
+
+
+def decode_pass(
+    info: MediaInfo,
+    consumers: Sequence[Consumer],
+    *,
+    threads: int = 1,
+    on_time: Callable[[float], None] | None = None,
+) -> Decoded:
+    """Decode ``info`` once and hand every frame to every consumer.
+
+    A damaged stretch is skipped and a truncated file read to where it ends; the result says so.
+    Raises ``MediaError`` where no frame can be decoded.
+    """
+    reader = _Reader(info, threads)
+    ticks: list[int] = []
+    time_base = info.picture.time_base
+    for frame in reader:
+        ticks.append(int(frame.time / time_base))
+        for consumer in consumers:
+            consumer.push(frame)
+        if on_time is not None:
+            on_time(float(frame.time))
+    if not ticks:
+        raise MediaError("holds no picture that can be decoded.", file=info.path, hint="Export the clip again.")
+    duration = float(ticks[-1] * time_base + 1 / info.picture.fps)
+    return Decoded(np.array(ticks, np.int64), time_base, duration, reader.damage(duration, len(ticks)))
+
+
+def photo_frame(picture: Plane) -> Frame:
+    """A photo ((height, width, 3) BGR, upright) as the one frame of a clip."""
+    full = av.VideoFrame.from_ndarray(picture, "bgr24")
+    width, height = _fit(full.width, full.height, ANALYSIS_SIDE)
+    small = full.reformat(width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA)
+    luma, u, v = (_plane(small, i).copy() for i in range(3))
+    return Frame(0, Fraction(0), luma, u, v, full)
+
+
+def turn(picture: Plane, rotation: int) -> Plane:
+    """``picture`` turned by ``rotation`` degrees counter-clockwise (a multiple of 90)."""
+    return np.asarray(cv2.rotate(picture, _TURNS[rotation]), np.uint8) if rotation else picture
+
+
+class _Reader:
+    """Iterates over a clip's frames and counts what could not be decoded."""
+
+    def __init__(self, info: MediaInfo, threads: int) -> None:
+        self.info = info
+        self.threads = threads
+        self.errors = 0
+        self.broken_end: str | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        picture = self.info.picture
+        width, height = _fit(round(picture.coded_width * picture.sample_aspect), picture.coded_height, ANALYSIS_SIDE)
+        reformat = VideoReformatter().reformat
+        last = Fraction(-1)
+        index = 0
+        for frame in self._frames():
+            if frame.pts is None:
+                continue
+            time = (frame.pts - picture.first_pts) * picture.time_base
+            if time <= last:  # a second picture for the same moment is never shown
+                continue
+            last = time
+            small = reformat(
+                frame, width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA
+            )
+            luma, u, v = (turn(_plane(small, i), picture.rotation) for i in range(3))
+            yield Frame(index, time, luma, u, v, frame, picture.rotation, picture.sample_aspect)
+            index += 1
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        with open_media(self.info.path) as container:
+            stream = picture_stream(container)
+            if stream is None:
+                return
+            stream.thread_type = "FRAME" if self.threads > 1 else "NONE"
+            stream.codec_context.thread_count = self.threads
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except av.error.FFmpegError as error:
+                    self.broken_end = error.strerror
+                    return
+                try:
+                    yield from packet.decode()
+                except av.error.EOFError:
+                    return
+                except av.error.FFmpegError:
+                    self.errors += 1
+
+    def damage(self, decoded: float, frames: int) -> str | None:
+        """What was wrong, when ``decoded`` seconds in so many ``frames`` could be read."""
+        said, listed = self.info.duration, self.info.picture.frames
+        few = frames < 0.98 * listed - 2 if listed else decoded < 0.9 * said - 0.5
+        if self.broken_end or (few and decoded < said - 2 / self.info.picture.fps):
+            return f"only the first {decoded:.1f} of {said:.1f} seconds can be read"
+        return f"{self.errors} damaged places were skipped" if self.errors else None
+
+
+def _plane(frame: av.VideoFrame, index: int) -> Plane:
+    plane = frame.planes[index]
+    pixels: Plane = np.frombuffer(memoryview(plane), np.uint8)
+    return pixels.reshape(plane.height, plane.line_size)[:, : plane.width]
+
+
+def _fit(width: int, height: int, side: int) -> tuple[int, int]:
+    """The even size closest to ``width`` by ``height`` whose longer side is ``side`` pixels."""
+    scale = side / max(width, height)
+    return tuple(max(2, 2 * round(length * scale / 2)) for length in (width, height))  # type: ignore[return-value]

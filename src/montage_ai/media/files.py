@@ -1,0 +1,86 @@
+"""Files whose content can be relied on: digests, and outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from montage_ai.errors import DiskFullError, UserError
+
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def publishing(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; at the end of the block it is renamed to ``path``, atomically.
+
+    When the block raises, nothing appears under ``path`` and what was written is removed.
+    """
+    draft = path.with_name(f".{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    try:
+        with telling_disk_errors(path):
+            yield draft
+            draft.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def telling_disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors on writing ``path`` into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "Free some space and run the same command again: it carries on where it was."
+            raise DiskFullError("The disk is full.", file=path, hint=hint) from error
+        if error.errno in _NOT_WRITABLE and _is_about(error, path):
+            reason = os.strerror(error.errno)
+            raise UserError(f"cannot be written ({reason}).", file=path, hint="Choose another place.") from error
+        raise
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, remembered as long as its size, time and inode stay the same."""
+    stat = path.stat()
+    if is_settled(stat):
+        return _digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return sha256(path)
+
+
+def is_settled(stat: os.stat_result) -> bool:
+    """Whether a file is old enough for a later change to show in its time: clocks of file systems tick slowly."""
+    return time.time_ns() - stat.st_mtime_ns > 2_000_000_000
+
+
+@lru_cache(maxsize=10_000)
+def _digest(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    return sha256(path)
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Whether an error concerns the place of ``path``, and not an input that is missing."""
+    if error.filename is None:
+        return True
+    named = Path(os.fsdecode(error.filename))
+    return named in (path, *path.parents) or (named.parent == path.parent and ".part" in named.name)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8; readers see the old content or the new, never a part."""
+    with publishing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")

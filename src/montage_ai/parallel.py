@@ -1,0 +1,58 @@
+"""Several pieces of work at once, in threads, that stop together.
+
+The threads mostly wait for FFmpeg or run native code that releases Python's lock, so threads use all cores.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from montage_ai.processes import Stopped, StopSign
+
+__all__ = ["StopSign", "Stopped", "cores", "run_all"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def run_all(work: Callable[[T, StopSign], R], items: Iterable[T], *, workers: int) -> Iterator[tuple[T, R]]:
+    """Yield (item, its result) as they finish, ``workers`` at a time.
+
+    The first exception, Ctrl-C, or the consumer's leaving stops the others, ends their child processes and is
+    raised once they have ended.
+    """
+    sign = StopSign()
+
+    def under_sign(item: T) -> R:
+        with sign.over_this_thread():
+            return work(item, sign)
+
+    pool = ThreadPoolExecutor(max_workers=workers)
+    running: dict[Future[R], T] = {}
+    try:
+        for item in items:
+            running[pool.submit(under_sign, item)] = item
+            if len(running) >= workers:
+                yield from _finished(running)
+        while running:
+            yield from _finished(running)
+    except BaseException:
+        sign.set()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield running.pop(future), future.result()

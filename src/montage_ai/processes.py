@@ -1,0 +1,173 @@
+"""Child processes that never outlive this program, nor the work that they were started for.
+
+Every child leads a process group of its own, so that Ctrl-C reaches this program alone, which then decides.
+A watchdog (one small process, started with the first child) holds the other end of a pipe: when this
+program dies, even by ``kill -9``, the pipe closes and the watchdog ends the children. The parent-death
+signal of Linux is not used: it fires when the thread that started the child ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+_WATCHDOG = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+children = set()
+for line in sys.stdin:
+    (children.add if line[0] == "+" else children.discard)(int(line[1:]))
+for child in children:
+    try:
+        os.killpg(child, signal.SIGKILL) if hasattr(os, "killpg") else os.kill(child, signal.SIGTERM)
+    except OSError:
+        pass
+"""
+
+Process = subprocess.Popen[bytes]
+
+_POSIX = os.name == "posix"
+_NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+
+_lock = threading.RLock()
+_children: dict[Process, StopSign | None] = {}
+_watchdog: Process | None = None
+_thread = threading.local()
+
+
+class Stopped(BaseException):
+    """Raised inside a piece of work that was told to stop. Like KeyboardInterrupt, it is not an error."""
+
+
+class StopSign:
+    """Tells pieces of work to stop. They call ``check`` often; children started under the sign are ended by it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """From now on ``check`` raises, and no child runs or starts."""
+        with _lock:
+            self._event.set()
+            running = [process for process, sign in _children.items() if sign is self]
+        for process in running:
+            _kill(process)
+
+    def check(self) -> None:
+        """Raise ``Stopped`` once the sign is set."""
+        if self._event.is_set():
+            raise Stopped
+
+    @contextlib.contextmanager
+    def over_this_thread(self) -> Iterator[None]:
+        """Children that this thread starts within the block are under this sign."""
+        before = getattr(_thread, "sign", None)
+        _thread.sign = self
+        try:
+            yield
+        finally:
+            _thread.sign = before
+
+
+@contextlib.contextmanager
+def child(
+    command: Sequence[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """Run ``command`` for the length of the ``with`` block; it is ended with the block, and all that it started."""
+    process = _start(command, stdin, stdout, stderr, cwd, env)
+    try:
+        yield process
+    finally:
+        _kill(process)
+        process.wait()
+        with _lock:
+            del _children[process]
+            _tell(f"-{process.pid}\n")
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def stop_all() -> None:
+    """End every running child: the threads that wait for them then see that they were killed."""
+    with _lock:
+        running = list(_children)
+    for process in running:
+        _kill(process)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process with this number runs."""
+    if sys.platform == "win32":
+        listed = subprocess.run(["tasklist", "/NH", "/FI", f"PID eq {pid}"], capture_output=True, check=False)
+        return str(pid).encode() in listed.stdout
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _start(
+    command: Sequence[str], stdin: int, stdout: int, stderr: int, cwd: Path | None, env: Mapping[str, str] | None
+) -> Process:
+    sign: StopSign | None = getattr(_thread, "sign", None)
+    with _lock:  # a sign that is set now finds the child, or the child is not started
+        if sign is not None:
+            sign.check()
+        process = subprocess.Popen(
+            list(command),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=cwd,
+            env=env,
+            start_new_session=_POSIX,
+            creationflags=_NEW_GROUP,
+        )
+        _children[process] = sign
+        _tell(f"+{process.pid}\n")
+    return process
+
+
+def _kill(process: Process) -> None:
+    """End a child and its group; one that has ended by itself may have left others in its group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform != "win32":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif process.poll() is None:
+            process.kill()
+
+
+def _tell(line: str) -> None:
+    """Tell the watchdog; one that was lost is started again and told of all children."""
+    global _watchdog
+    if _watchdog is None or _watchdog.poll() is not None:
+        _watchdog = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCHDOG],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=_POSIX,
+            creationflags=_NEW_GROUP,
+        )
+        line = "".join(f"+{process.pid}\n" for process in _children)
+    assert _watchdog.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        _watchdog.stdin.write(line.encode())
+        _watchdog.stdin.flush()

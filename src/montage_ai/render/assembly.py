@@ -1,0 +1,65 @@
+"""Segments and sound become the film: copied together, probed against the plan, and only then given its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+
+from montage_ai.edit.timeline import Timeline
+from montage_ai.errors import VerificationError
+from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.files import publishing, telling_disk_errors
+from montage_ai.render.encoding import timescale
+from montage_ai.render.segments import count_frames
+
+
+def assemble(timeline: Timeline, segments: Sequence[Path], sound: Path | None, output: Path) -> None:
+    """Write the film to ``output``. Raises ``VerificationError`` where the result is not what the timeline says."""
+    with publishing(output) as draft:
+        listing = draft.with_suffix(".txt")
+        try:
+            with telling_disk_errors(output):
+                listing.write_text("".join(_entry(path) for path in segments), encoding="utf-8")
+            run_ffmpeg(_arguments(timeline, listing, sound, draft), about=output)
+        finally:
+            listing.unlink(missing_ok=True)
+        verify(timeline, draft, output)
+
+
+def verify(timeline: Timeline, path: Path, shown_as: Path) -> None:
+    """Check frames, size and sound of the film at ``path``; errors name it as ``shown_as``."""
+    problems = []
+    frames = count_frames(path)
+    if frames != timeline.frames:
+        problems.append(f"{frames} frames instead of {timeline.frames}")
+    with av.open(f"file:{path.absolute()}") as film:
+        picture = film.streams.video[0]
+        if (picture.width, picture.height) != (timeline.width, timeline.height):
+            problems.append(f"{picture.width}x{picture.height} instead of {timeline.width}x{timeline.height}")
+        for sound in film.streams.audio[:1]:
+            seconds = float((sound.duration or 0) * (sound.time_base or 0))
+            if abs(seconds - timeline.duration) > 1 / timeline.fps:
+                problems.append(f"{seconds:.3f} s of sound instead of {float(timeline.duration):.3f} s")
+    if problems:
+        hint = "This is a fault of the program: please report it with the .otio file."
+        raise VerificationError(f"came out wrong ({'; '.join(problems)}) and was not kept.", file=shown_as, hint=hint)
+
+
+def _arguments(timeline: Timeline, listing: Path, sound: Path | None, output: Path) -> list[str]:
+    inputs = ["-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
+    maps = ["-map", "0:v:0"]
+    if sound is not None:
+        inputs += ["-i", f"file:{sound}"]
+        maps += ["-map", "1:a:0"]
+    return [
+        *("-loglevel", "error", *inputs, *maps, "-c", "copy"),
+        *("-video_track_timescale", str(timescale(timeline.fps)), "-movflags", "+faststart", "-f", "mp4"),
+        f"file:{output}",
+    ]
+
+
+def _entry(path: Path) -> str:
+    quoted = str(path.absolute()).replace("'", "'\\''")
+    return f"file 'file:{quoted}'\n"

@@ -1,0 +1,172 @@
+"""The report: one page that shows the film over its music, what was left out and why, and what every stage took."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from numpy.typing import NDArray
+
+from montage_ai.edit.film import Plan
+from montage_ai.edit.timeline import Item
+from montage_ai.errors import printable
+from montage_ai.events import StageDone
+from montage_ai.footage.scan import Skipped
+from montage_ai.music.beat_grid import BeatGrid
+
+PEAKS_PER_SECOND = 20
+_HEIGHT = 90  # of the waveform, in pixels
+_STRIP = 64  # of the pictures above it
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page shows. ``pictures[k]`` is a JPEG of item k; ``mark`` is put into the page as it is."""
+
+    title: str
+    plan: Plan
+    grid: BeatGrid
+    peaks: Sequence[float]
+    pictures: Sequence[bytes | None]
+    skipped: Sequence[Skipped]
+    stages: Sequence[StageDone]
+    seconds: float
+    mark: str
+
+
+def waveform(samples: NDArray[np.float32], sample_rate: int) -> list[float]:
+    """The largest magnitude in every twentieth of a second, 0 to 1 of the track's own largest."""
+    step = sample_rate // PEAKS_PER_SECOND
+    padded = np.pad(np.abs(samples), (0, -len(samples) % step))
+    peaks = padded.reshape(-1, step).max(axis=1)
+    return [round(float(peak), 3) for peak in peaks / max(float(peaks.max(initial=0.0)), 1e-6)]
+
+
+def report_html(report: Report) -> str:
+    """The page, with everything in it."""
+    timeline, grid = report.plan.timeline, report.grid
+    facts = [
+        f"{float(timeline.duration):.2f} s ({escape(report.plan.length_reason)})",
+        f"{len(timeline.items)} shots from {len({item.clip.sha256 for item in timeline.items})} clips",
+        f"{timeline.width}&times;{timeline.height}, {float(timeline.fps):.5g} frames a second",
+        f"style {escape(timeline.style)}",
+        escape(grid.reason.rstrip(".")),
+    ]
+    page = Template(resources.files("montage_ai.render").joinpath("report.html").read_text(encoding="utf-8"))
+    return page.substitute(
+        title=escape(printable(report.title)),
+        facts=" &middot; ".join(facts),
+        film=_film(report),
+        shots="".join(_shot(report, k) for k in range(len(timeline.items))),
+        left_out=_left_out(report),
+        stages="".join(_stage(stage) for stage in report.stages) + _row("Everything", f"{report.seconds:.1f} s", ""),
+        mark=report.mark,
+    )
+
+
+def _film(report: Report) -> str:
+    """The pictures over the waveform, on one time axis, as SVG."""
+    timeline, seconds = report.plan.timeline, float(report.plan.timeline.duration)
+    scale = min(max(1100 / seconds, 24.0), 30_000 / seconds)  # pixels a second: a long film scrolls
+    width = seconds * scale
+    marks = [_beat(beat, beat in set(report.grid.downbeats), scale) for beat in report.grid.beats if beat < seconds]
+    sections = [
+        f'<rect class="section {s.label}" x="{s.start * scale:.1f}" y="{_STRIP + 8}" '
+        f'width="{(min(s.end, seconds) - s.start) * scale:.1f}" height="{_HEIGHT}"><title>{s.label}</title></rect>'
+        for s in report.grid.sections
+        if s.start < seconds
+    ]
+    cells = []
+    for k, (start, item) in enumerate(zip(timeline.starts, timeline.items, strict=True)):
+        left, length = float(start / timeline.fps) * scale, float(item.frames / timeline.fps) * scale
+        cells.append(_cell(k, item, left, length, report.pictures[k]))
+    height = _STRIP + 8 + _HEIGHT + 18
+    return (
+        f'<svg width="{width:.0f}" height="{height}" viewBox="0 0 {width:.0f} {height}" role="img" '
+        f'aria-label="The film over its music">{"".join(sections)}{_wave(report.peaks, seconds, scale)}'
+        f"{''.join(marks)}{''.join(cells)}{_axis(seconds, scale, height)}</svg>"
+    )
+
+
+def _cell(index: int, item: Item, left: float, length: float, picture: bytes | None) -> str:
+    image = (
+        f'<image href="{_data_url(picture)}" x="{left:.1f}" y="0" width="{max(length - 1, 1):.1f}" height="{_STRIP}" '
+        f'preserveAspectRatio="xMidYMid slice"/>'
+        if picture
+        else ""
+    )
+    name = escape(printable(item.clip.path.name))
+    cut = f'<line class="cut" x1="{left:.1f}" x2="{left:.1f}" y1="0" y2="{_STRIP + 8 + _HEIGHT}"/>' if index else ""
+    return f'<a href="#shot{index + 1}"><g><title>{index + 1}: {name}</title>{image}</g></a>{cut}'
+
+
+def _wave(peaks: Sequence[float], seconds: float, scale: float) -> str:
+    shown = list(peaks[: int(seconds * PEAKS_PER_SECOND) + 1])
+    step, middle = scale / PEAKS_PER_SECOND, _STRIP + 8 + _HEIGHT / 2
+    top = [f"{i * step:.1f},{middle - peak * _HEIGHT / 2.1:.1f}" for i, peak in enumerate(shown)]
+    bottom = [f"{i * step:.1f},{middle + peak * _HEIGHT / 2.1:.1f}" for i, peak in enumerate(shown)]
+    return f'<polygon class="wave" points="{" ".join(top + bottom[::-1])}"/>'
+
+
+def _beat(time: float, down: bool, scale: float) -> str:
+    bottom = _STRIP + 8 + _HEIGHT
+    size, kind = (_HEIGHT, "downbeat") if down else (14, "beat")
+    return f'<line class="{kind}" x1="{time * scale:.1f}" x2="{time * scale:.1f}" y1="{bottom - size}" y2="{bottom}"/>'
+
+
+def _axis(seconds: float, scale: float, height: float) -> str:
+    step = next(s for s in (1, 2, 5, 10, 30, 60, 300, 3600) if s * scale >= 50 or s == 3600)
+    labels = [
+        f'<text x="{t * scale:.1f}" y="{height - 3}">{t // 60}:{t % 60:02d}</text>'
+        for t in range(0, int(seconds), step)
+    ]
+    return "".join(labels)
+
+
+def _shot(report: Report, index: int) -> str:
+    timeline = report.plan.timeline
+    item, slot = timeline.items[index], report.plan.slots[index]
+    picture = report.pictures[index]
+    image = f'<img src="{_data_url(picture)}" alt="" loading="lazy">' if picture else '<div class="blank"></div>'
+    start, end = float(slot.start / timeline.fps), float(slot.end / timeline.fps)
+    source = (
+        "photo" if item.clip.kind == "photo" else f"{float(item.start):.2f}&ndash;{float(item.end(timeline.fps)):.2f} s"
+    )
+    join = timeline.transitions[index - 1] if index else None
+    notes = [item.section, "shaky" if item.stabilize != "never" else "", join.kind if join else ""]
+    return (
+        f'<figure id="shot{index + 1}">{image}<figcaption><b>{index + 1}</b> {start:.2f}&ndash;{end:.2f} s<br>'
+        f"{escape(printable(item.clip.path.name))}, {source}<br>"
+        f"<i>{escape(', '.join(filter(None, notes)))}</i></figcaption></figure>"
+    )
+
+
+def _left_out(report: Report) -> str:
+    used = {item.clip.path for item in report.plan.timeline.items}
+    rows = [_row(printable(s.path.name), "not used", s.reason) for s in report.skipped]
+    for piece in report.plan.left_out:
+        span = "" if piece.clip.is_photo else f"{piece.low:.1f}–{piece.high:.1f} s"
+        rows.append(_row(printable(piece.clip.name), span, piece.reason))
+    rows += [
+        _row(printable(Path(name).name), "not chosen", "other moments fitted better")
+        for name in dict.fromkeys(str(path) for path in report.plan.offered if path not in used)
+    ]
+    return "".join(rows) or _row("Nothing", "", "every clip is in the film")
+
+
+def _stage(stage: StageDone) -> str:
+    return _row(stage.stage, f"{stage.seconds:.1f} s", stage.summary)
+
+
+def _row(*cells: str) -> str:
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _data_url(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"

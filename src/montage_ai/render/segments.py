@@ -1,0 +1,144 @@
+"""The film's picture in pieces that are rendered once and joined without encoding again.
+
+A segment is either a stretch of one item or a transition between two. It is known by a digest of all that its pixels
+depend on: content of the clips, exact times, filters, encoder settings. One that was rendered before is used again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+
+from montage_ai.edit.choices import TransitionKind
+from montage_ai.edit.timeline import Item, Timeline, half_after, half_before
+from montage_ai.errors import VerificationError
+from montage_ai.media.ffmpeg import ffmpeg_version, run_ffmpeg
+from montage_ai.media.files import publishing
+from montage_ai.render.encoding import video_arguments
+from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
+
+_XFADE: dict[TransitionKind, str] = {
+    "dissolve": "fade",
+    "fade_black": "fadeblack",
+    "fade_white": "fadewhite",
+    "wipe_left": "wipeleft",
+    "slide_left": "slideleft",
+    "zoom": "zoomin",
+    "whip": "hblur",
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """``frames`` output frames made of one layer, or of two and a transition."""
+
+    layers: tuple[Layer, ...]
+    canvas: Canvas
+    frames: int
+    encoder: tuple[str, ...]
+    transition: TransitionKind | None = None
+    fade_in: int = 0
+    fade_out: int = 0
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self._digest())
+
+    def graph(self) -> str:
+        """The filter graph."""
+        chains = [filter_chain(layer, self.canvas, name) for layer, name in zip(self.layers, "ab", strict=False)]
+        if self.transition is None:
+            return ",".join([f"[0:v:0]{chains[0]}", *self._fades()]) + "[film]"
+        seconds = f"{float(self.frames / self.canvas.fps):.6f}"
+        join = f"[a][b]xfade=transition={_XFADE[self.transition]}:duration={seconds}:offset=0,format=yuv420p[film]"
+        return f"[0:v:0]{chains[0]}[a];[1:v:0]{chains[1]}[b];{join}"
+
+    def arguments(self, output: Path) -> list[str]:
+        """FFmpeg's arguments. One thread each: several segments run side by side."""
+        inputs = [
+            argument for layer in self.layers for argument in ("-threads", "1", *input_arguments(layer, self.canvas))
+        ]
+        return [
+            *("-loglevel", "error", "-filter_threads", "1", "-filter_complex_threads", "1"),
+            *inputs,
+            *("-filter_complex", self.graph(), "-map", "[film]", "-an", "-sn", "-dn"),
+            *("-frames:v", str(self.frames), *self.encoder, "-f", "mp4", f"file:{output}"),
+        ]
+
+    def _fades(self) -> list[str]:
+        fades = []
+        if self.fade_in:
+            fades.append(f"fade=type=in:start_frame=0:nb_frames={self.fade_in}")
+        if self.fade_out:
+            fades.append(f"fade=type=out:start_frame={self.frames - self.fade_out}:nb_frames={self.fade_out}")
+        return fades
+
+    def _digest(self) -> str:
+        sources = [
+            [layer.item.clip.sha256, input_arguments(layer, self.canvas)[:-1], layer.steadied and layer.steadied.digest]
+            for layer in self.layers
+        ]
+        parts = [ffmpeg_version().split(".")[0], sources, self.graph(), self.frames, self.encoder]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def cut_into_segments(
+    timeline: Timeline, canvas: Canvas, layer_of: Callable[[int, Item, int, int], Layer]
+) -> list[Segment]:
+    """The segments of the film in order. ``layer_of(index, item, offset, frames)`` makes an item's layer."""
+    encoder = tuple(video_arguments(timeline.quality, timeline.fps))
+    last = len(timeline.items) - 1
+    segments = []
+    for k, item in enumerate(timeline.items):
+        before = timeline.transitions[k - 1] if k else None
+        after = timeline.transitions[k] if k < last else None
+        if before is not None:
+            previous = timeline.items[k - 1]
+            leaving = layer_of(k - 1, previous, previous.frames - half_before(before), before.frames)
+            coming = layer_of(k, item, -half_before(before), before.frames)
+            segments.append(Segment((leaving, coming), canvas, before.frames, encoder, before.kind))
+        frames = item.frames - half_after(before) - half_before(after)
+        if frames:
+            opening = min(round(timeline.opening_fade * canvas.fps), frames) if k == 0 else 0
+            closing = min(round(timeline.closing_fade * canvas.fps), frames) if k == last else 0
+            layer = layer_of(k, item, half_after(before), frames)
+            segments.append(Segment((layer,), canvas, frames, encoder, None, opening, closing))
+    return segments
+
+
+def render_segment(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[int], None]) -> None:
+    """Encode ``segment`` as ``path``; it appears there only when it holds exactly its frames.
+
+    ``scratch`` is the folder of the files that filters name; ``on_frames`` is told how many frames are done.
+    """
+    fps = float(segment.canvas.fps)
+    with publishing(path) as draft:
+        run_ffmpeg(
+            segment.arguments(draft),
+            cwd=scratch,
+            about=segment.layers[0].info.path,
+            on_seconds=lambda seconds: on_frames(min(segment.frames, int(seconds * fps))),
+        )
+        frames = count_frames(draft)
+        if frames != segment.frames:
+            raise VerificationError(
+                f"gave {frames} of the {segment.frames} frames that were planned.",
+                file=segment.layers[0].info.path,
+                hint="The clip may have changed or be damaged: run `montage-ai make` again, or exclude it.",
+            )
+
+
+def count_frames(path: Path) -> int:
+    """Pictures in a video file, counted without decoding."""
+    with av.open(f"file:{path.absolute()}") as container:
+        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+
+
+def unique(segments: Sequence[Segment]) -> dict[str, Segment]:
+    """Segments by digest: equal ones are rendered once."""
+    return {segment.key: segment for segment in segments}

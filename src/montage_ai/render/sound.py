@@ -1,0 +1,179 @@
+"""The film's sound: mixed once to float, measured, one static gain and a limiter, and measured again as AAC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from montage_ai.edit.timeline import Item, Timeline
+from montage_ai.errors import VerificationError
+from montage_ai.media.audio import Samples, read_range, sound_blocks
+from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.files import publishing, telling_disk_errors
+from montage_ai.media.probe import MediaInfo
+from montage_ai.render.encoding import ENCODINGS
+from montage_ai.render.speech import SPEECH, WINDOW, speech_likeness
+
+SAMPLE_RATE = 48_000
+LOUDNESS = -14.0
+"""Integrated loudness in LUFS (ITU-R BS.1770), within half a unit."""
+TRUE_PEAK = -1.0
+"""Highest true peak in dBTP, after AAC."""
+
+_UNDER = 10 ** (-12 / 20)  # clips' own sound under the music, and music under speech
+_JOIN = 0.02  # seconds over which a clip's sound fades at its ends
+_DUCK = 0.25  # seconds over which the music makes room
+_TRIES = 8
+_MOST_GAIN = 36.0
+_SILENT = -69.0
+
+_INPUT = ("-f", "f32le", "-ar", str(SAMPLE_RATE), "-ac", "2")
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """Integrated loudness in LUFS and true peak in dBTP."""
+
+    integrated: float
+    true_peak: float
+
+
+def sound_key(timeline: Timeline) -> str:
+    """A digest of all that the film's sound depends on."""
+    sources = []
+    if timeline.sound != "music":
+        for item in timeline.items:
+            sources.append([item.clip.sha256, str(item.start), item.frames, str(item.speed)])
+    head = [timeline.music and timeline.music.sha256, timeline.sound, timeline.frames, str(timeline.fps)]
+    tail = [timeline.closing_fade, ENCODINGS[timeline.quality].audio_bit_rate, "1"]
+    return hashlib.sha256(json.dumps([head, sources, tail]).encode()).hexdigest()
+
+
+def render_sound(timeline: Timeline, infos: Mapping[Path, MediaInfo], path: Path) -> None:
+    """Mix, level and encode the film's sound as ``path`` (.m4a), exactly as long as the film."""
+    with telling_disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        mix = Path(folder) / "mix.f32"
+        with mix.open("wb") as file:
+            for block in _mix(timeline, infos):
+                file.write(block.tobytes())
+        with publishing(path) as draft:
+            _level(mix, draft, ENCODINGS[timeline.quality].audio_bit_rate)
+
+
+def measure(arguments: list[str]) -> Loudness:
+    """Loudness of what FFmpeg reads with ``arguments``, by its ``ebur128`` filter."""
+    said = run_ffmpeg([*arguments, "-map", "0:a:0", "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-"])
+    summary = said[said.rfind("Summary:") :]
+    integrated = re.search(r"I:\s+(\S+) LUFS", summary)
+    peak = re.search(r"Peak:\s+(\S+) dBFS", summary)
+    if integrated is None or peak is None:
+        raise VerificationError("The loudness of the sound could not be measured.")
+    return Loudness(float(integrated[1]), float(peak[1]))
+
+
+def _level(mix: Path, output: Path, bit_rate: int) -> None:
+    """Encode with the gain and the limiter's ceiling that reach the loudness, trying again for what AAC adds."""
+    source = [*_INPUT, "-i", f"file:{mix}"]
+    measured = measure(source)
+    silent = measured.integrated <= _SILENT
+    gain = 0.0 if silent else min(LOUDNESS - measured.integrated, _MOST_GAIN)
+    ceiling = TRUE_PEAK - 0.3
+    for _ in range(_TRIES):
+        _encode(source, gain, ceiling if measured.true_peak + gain > ceiling else None, bit_rate, output)
+        got = measure(["-i", f"file:{output}"])
+        missing = 0.0 if silent or gain >= _MOST_GAIN else LOUDNESS - got.integrated
+        if got.true_peak <= TRUE_PEAK and abs(missing) <= 0.3:
+            return
+        ceiling -= max(0.0, got.true_peak - TRUE_PEAK + 0.1)
+        gain = min(gain + 1.3 * missing, _MOST_GAIN)  # the limiter takes back a part of what is added
+
+
+def _encode(source: list[str], gain: float, ceiling: float | None, bit_rate: int, output: Path) -> None:
+    filters = [f"volume={gain:.3f}dB:precision=float"]
+    if ceiling is not None:  # four times the rate, so that peaks between samples are seen
+        limit = 10 ** (ceiling / 20)
+        limiter = f"alimiter=level=0:limit={limit:.5f}:attack=2:release=60:latency=1"
+        filters += [f"aresample={4 * SAMPLE_RATE}", limiter, f"aresample={SAMPLE_RATE}"]
+    coder = ["-c:a", "aac", "-b:a", str(bit_rate), "-map_metadata", "-1", "-fflags", "+bitexact"]
+    run_ffmpeg(["-loglevel", "error", *source, "-af", ",".join(filters), *coder, "-f", "mp4", f"file:{output}"])
+
+
+def _mix(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> Iterator[Samples]:
+    """The mixture item by item, float stereo: memory does not grow with the film."""
+    music = _Music(timeline)
+    position = 0
+    total = round(timeline.duration * SAMPLE_RATE)
+    for start, item in zip(timeline.starts, timeline.items, strict=True):
+        end = min(total, round((start + item.frames) / timeline.fps * SAMPLE_RATE))
+        block = music.take(end - position)
+        if timeline.sound != "music" and (info := infos.get(item.clip.path)) and info.audio and item.speed == 1:
+            block = _with_clip(block, item, info, ducks=timeline.sound == "duck", alone=timeline.music is None)
+        yield block.astype(np.float32, copy=False)
+        position = end
+
+
+def _with_clip(music: Samples, item: Item, info: MediaInfo, *, ducks: bool, alone: bool) -> Samples:
+    """Music and the clip's own sound: under the music, or over it where it is like speech and ``ducks``."""
+    origin = info.picture.first_pts * info.picture.time_base
+    own = _read(info, origin, item.start, len(music))
+    own *= _fades(len(own))
+    if alone:
+        return own
+    if not ducks:
+        return music + own * _UNDER
+    speech = _smooth_gate(speech_likeness(own, SAMPLE_RATE), len(own))
+    return np.asarray(music * (1 - speech * (1 - _UNDER)) + own * (_UNDER + speech * (1 - _UNDER)), np.float32)
+
+
+def _read(info: MediaInfo, origin: Fraction, start: Fraction, samples: int) -> Samples:
+    return read_range(info.path, SAMPLE_RATE, origin=origin, start=float(start), seconds=samples / SAMPLE_RATE)
+
+
+def _fades(samples: int) -> Samples:
+    """1 with short ramps at both ends, shape (samples, 1)."""
+    ramp = np.minimum(np.arange(samples), np.arange(samples)[::-1]) / (_JOIN * SAMPLE_RATE)
+    return np.minimum(ramp, 1.0).astype(np.float32)[:, None]
+
+
+def _smooth_gate(likeness: NDArray[np.float64], samples: int) -> Samples:
+    """Speech-likeness as a gain between 0 and 1 for every sample, shape (samples, 1), without steps."""
+    width = max(1, round(_DUCK / WINDOW))
+    gate = np.convolve(np.pad(likeness > SPEECH, width, mode="edge"), np.ones(width) / width, "same")[width:-width]
+    times = np.arange(samples) / SAMPLE_RATE
+    smooth = np.interp(times, (np.arange(len(gate)) + 0.5) * WINDOW, gate)
+    return np.asarray(smooth[:, None], np.float32)
+
+
+class _Music:
+    """The music as a stream, silent behind its end, faded where the film ends before it."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        music = timeline.music
+        self._blocks = sound_blocks(music.path, SAMPLE_RATE) if music else iter(())
+        self._held = np.zeros((0, 2), np.float32)
+        self._position = 0
+        self._end = round(timeline.duration * SAMPLE_RATE)
+        self._fade = round(max(timeline.closing_fade, 0.5) * SAMPLE_RATE)
+
+    def take(self, samples: int) -> Samples:
+        """The next ``samples``, shape (samples, 2)."""
+        parts, have = [self._held], len(self._held)
+        while have < samples and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            have += len(block)
+        joined = np.concatenate(parts)
+        self._held = joined[samples:].copy()
+        taken = np.zeros((samples, 2), np.float32)
+        taken[: min(samples, len(joined))] = joined[:samples]
+        left = self._end - self._position - np.arange(samples)
+        self._position += samples
+        return np.asarray(taken * np.minimum(left / self._fade, 1)[:, None], np.float32)

@@ -1,0 +1,148 @@
+"""Stabilising a stretch of a clip with vid.stab: its camera motion, or the steadied clip.
+
+Inside a film the motion is enough: the film's one encode applies it. Only for ``stabilize CLIP`` a clip is written.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from montage_ai.errors import TaskError
+from montage_ai.media import vidstab
+from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
+from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.tasks.task import InputFile, Needs, OnFraction, Payload, Task, Variant, Work
+
+MOTIONS = "motions.json"
+CLIP = "clip.mp4"
+
+_DETECT_SHARE = 0.4  # of the time that a whole clip takes
+
+
+class Stabilize(Task):
+    """Find how the camera of ``source`` moves from ``start`` on, for ``seconds``; ``deliver`` that, or a steady clip.
+
+    Times are in the clip's own, from its first frame; ``seconds`` 0 means to the end. ``smoothing`` is in frames. Of a
+    stretch that does not shake no clip is written.
+    """
+
+    name: ClassVar = "stabilize"
+    version: ClassVar = 1
+    needs: ClassVar = Needs(filters=frozenset({"vidstabdetect", "vidstabtransform"}))
+
+    source: InputFile
+    start: Fraction = Field(Fraction(0), ge=0)
+    seconds: Fraction = Field(Fraction(0), ge=0)
+    smoothing: int = Field(15, ge=1, le=100)
+    deliver: Literal["motion", "clip"] = "motion"
+    always: bool = False
+    """Also write a clip of what does not shake."""
+
+    def variants(self) -> tuple[Variant, ...]:
+        return (Here(self),)
+
+    def inputs(self) -> tuple[InputFile, ...]:
+        return (self.source,)
+
+
+class Here(Variant):
+    """Detection, and for a clip the transform, on the original file."""
+
+    name = "here"
+
+    def __init__(self, task: Stabilize) -> None:
+        self.task = task
+
+    @property
+    def work(self) -> Work:
+        info = probe(self.task.source.path)
+        seconds = float(self.task.seconds) or info.duration
+        megapixels = info.picture.width * info.picture.height / 1e6
+        units = seconds * float(info.picture.fps) * megapixels * (1.0 if self.task.deliver == "motion" else 3.5)
+        size = self.task.source.path.stat().st_size
+        return Work(up=size, units=units, down=size if self.task.deliver == "clip" else int(40 * seconds * 30))
+
+    def prepare(self, folder: Path) -> Payload:
+        return Payload(files={"source": self.task.source.path})
+
+    def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
+        info = probe(payload.files["source"])
+        whole = self.task.deliver == "clip"
+        motions = detect_motions(self.task, info, folder, _part_of(on_fraction, 0, _DETECT_SHARE if whole else 1))
+        path = folder / MOTIONS
+        path.write_text(motions.to_json(), encoding="ascii")
+        files = {MOTIONS: path}
+        shaking = shake(motions, float(info.picture.fps))
+        if whole and (self.task.always or shaking > SHAKY):
+            files[CLIP] = write_steady_clip(self.task, info, motions, folder, _part_of(on_fraction, _DETECT_SHARE, 1))
+        return Payload(files=files, data={"frames": len(motions.steps), "shake": shaking})
+
+    def finish(self, payload: Payload, folder: Path) -> Payload:
+        return payload
+
+
+def stretch_arguments(task: Stabilize, info: MediaInfo) -> list[str]:
+    """FFmpeg's input arguments for the task's stretch: detection and rendering must see the same frames."""
+    seek = ["-ss", f"{float(task.start + info.picture.offset):.6f}"] if task.start else []
+    length = ["-t", f"{float(task.seconds):.6f}"] if task.seconds else []
+    return [*seek, *length, "-i", f"file:{info.path.absolute()}"]
+
+
+def detect_motions(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: OnFraction) -> Motions:
+    """How the camera moves from frame to frame of the stretch, in the picture's full size. Writes into ``folder``."""
+    seconds = float(task.seconds) or info.duration or 1.0
+    width, height = _coded_size(info)
+    run_ffmpeg(
+        [
+            *("-loglevel", "error", *stretch_arguments(task, info), "-map", "0:v:0", "-an", "-sn", "-dn"),
+            *("-fps_mode", "passthrough", "-vf", vidstab.detect_filter(), "-f", "null", "-"),
+        ],
+        cwd=folder,
+        on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),
+        about=info.path,
+    )
+    trf = folder / vidstab.MOTIONS_FILE
+    motions = vidstab.read_motions(trf.read_text(encoding="ascii"), width, height)
+    trf.unlink()
+    if not len(motions.steps):
+        raise TaskError("holds no picture in the stretch to stabilise.", file=info.path)
+    return motions
+
+
+def write_steady_clip(
+    task: Stabilize, info: MediaInfo, motions: Motions, folder: Path, on_fraction: OnFraction
+) -> Path:
+    """Encode the steadied stretch, with the clip's own sound, as ``folder / CLIP``."""
+    corrections = correct(motions, smoothing=task.smoothing)
+    (folder / vidstab.CORRECTIONS_FILE).write_text(vidstab.corrections_text(corrections), encoding="ascii")
+    seconds = float(task.seconds) or info.duration or 1.0
+    output = folder / CLIP
+    run_ffmpeg(
+        [
+            *("-loglevel", "error", *stretch_arguments(task, info), "-map", "0:v:0", "-map", "0:a:0?", "-sn", "-dn"),
+            *("-fps_mode", "passthrough", "-vf", f"{vidstab.transform_filter()},format=yuv420p"),
+            *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-b:a", "192k"),
+            *("-movflags", "+faststart", "-f", "mp4", f"file:{output}"),
+        ],
+        cwd=folder,
+        on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),
+        about=info.path,
+    )
+    (folder / vidstab.CORRECTIONS_FILE).unlink()
+    return output
+
+
+def _coded_size(info: MediaInfo) -> tuple[int, int]:
+    """The size of the frames that FFmpeg's filters see: turned upright, but not made square."""
+    picture = info.picture
+    size = picture.coded_width, picture.coded_height
+    return size if picture.rotation % 180 == 0 else size[::-1]
+
+
+def _part_of(on_fraction: OnFraction, low: float, high: float) -> OnFraction:
+    return lambda fraction: on_fraction(low + fraction * (high - low))

@@ -1,0 +1,129 @@
+"""What every heavy task looks like: a pure function of its inputs and parameters that can run on any machine.
+
+A ``Task`` is data (a frozen model that goes into JSON). Each of its ``Variant`` s is one way to do it in three steps:
+
+    prepare   here: make what travels as small as it can be
+    compute   anywhere: the heavy part, a function of the payload and the task's parameters alone
+    finish    here: make the outputs of what came back
+
+A ``Payload`` is named files and one JSON object, and so is what a step makes. Tasks know nothing of where they run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from montage_ai.errors import TaskError
+
+OnFraction = Callable[[float], None]
+
+
+class InputFile(BaseModel):
+    """A file that a task reads: a path on this machine, a SHA-256 on every machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a machine must have to compute a task: FFmpeg filters, Python packages, gigabytes of memory, a GPU."""
+
+    filters: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    memory: float = 0.5
+    gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """How large a variant of a task is: bytes up, units of computing (the task's own measure), bytes down."""
+
+    up: int
+    units: float
+    down: int
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Named files and one JSON object."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Variant(ABC):
+    """One way to do a task."""
+
+    name: ClassVar[str]
+    changes_result: ClassVar[bool] = False
+    """Whether its outputs differ from those of the other variants, so that they are remembered apart."""
+
+    @property
+    @abstractmethod
+    def work(self) -> Work:
+        """How large it is."""
+
+    @abstractmethod
+    def prepare(self, folder: Path) -> Payload:
+        """Make what travels; new files go to ``folder``."""
+
+    @abstractmethod
+    def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
+        """Do the heavy part; new files go to ``folder``. ``on_fraction`` is told the share that is done."""
+
+    @abstractmethod
+    def finish(self, payload: Payload, folder: Path) -> Payload:
+        """Make the outputs of what ``compute`` gave; new files go to ``folder``."""
+
+
+class Task(BaseModel, ABC):
+    """One kind of heavy work with its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    needs: ClassVar[Needs] = Needs()
+
+    @abstractmethod
+    def variants(self) -> tuple[Variant, ...]:
+        """The ways to do it, the one for this machine first."""
+
+    @abstractmethod
+    def inputs(self) -> tuple[InputFile, ...]:
+        """The files that it reads."""
+
+    def variant(self, name: str) -> Variant:
+        """The variant called ``name``. Raises ``TaskError`` where there is none."""
+        for variant in self.variants():
+            if variant.name == name:
+                return variant
+        raise TaskError(
+            f"The task {self.name!r} has no variant {name!r}.", hint="Is the other side of another version?"
+        )
+
+    def key(self, variant: Variant, *surroundings: str) -> str:
+        """The digest that a result is remembered by: all that it depends on, and nothing of where files lie."""
+        parameters = _without_paths(self.model_dump(mode="json"))
+        parts = [self.name, self.version, variant.name if variant.changes_result else "", parameters, surroundings]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _without_paths(value: Any) -> Any:
+    """``value`` with every ``InputFile`` in it as its digest alone."""
+    if isinstance(value, dict):
+        if value.keys() == {"path", "sha256"}:
+            return value["sha256"]
+        return {name: _without_paths(inner) for name, inner in value.items()}
+    return [_without_paths(inner) for inner in value] if isinstance(value, list) else value

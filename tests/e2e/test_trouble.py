@@ -1,0 +1,185 @@
+"""What can go wrong: a clear message, the right exit code, nothing lost, no half film, and the next run carries on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.e2e.conftest import Program, command
+from tests.render.conftest import write_wav
+
+QUICK = ("--quality", "preview", "--duration", "6")
+
+
+@pytest.fixture
+def mixed(footage: Path, tmp_path: Path) -> Path:
+    """Good clips among bad ones."""
+    folder = tmp_path / "mixed footage"
+    folder.mkdir()
+    for name, source in (("good 'n' \"quoted\" 🎬.mp4", "ball.mp4"), ("-dash.mp4", "wheel.mp4")):
+        (folder / name).write_bytes((footage / source).read_bytes())
+    (folder / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
+    (folder / "empty.mov").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "notes.txt").write_text("not footage")
+    return folder
+
+
+def test_bad_files_are_named_and_the_film_is_made_of_the_rest(program: Program, mixed: Path, music: Path) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in mixed.iterdir()}
+    mixed.chmod(0o555)
+    ran = program("make", mixed, "-m", music, "-o", "film.mp4", "--json", *QUICK)
+    mixed.chmod(0o755)
+    assert ran.code == 0, ran.err
+    warned = {
+        Path(e["file"]).name for e in ran.events if e["event"] == "notice" and e["level"] == "warning" and e["file"]
+    }
+    assert {"noise.mp4", "empty.mov", "text.jpg"} <= warned
+    assert {Path(s["clip"]).name for s in ran.film["shots"]} == {"good 'n' \"quoted\" 🎬.mp4", "-dash.mp4"}
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in mixed.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("make", "nowhere", "-m", "{music}"), "nowhere: does not exist"),
+        (("make", "empty", "-m", "{music}"), "holds no footage"),
+        (("make", "bad", "-m", "{music}"), "holds no footage that can be used"),
+        (("make", "{footage}", "-m", "nothing.mp3"), "nothing.mp3: is not a file"),
+        (("make", "{footage}", "-m", "bad/noise.mp4"), "noise.mp4: cannot be read as media"),
+        (
+            ("make", "{footage}", "-m", "{music}", "-o", "taken.mp4"),
+            "taken.mp4: exists and was not made by this program",
+        ),
+        (("make", "{footage}", "-m", "{music}", "-o", "empty"), "empty: is a folder"),
+        (("make", "{footage}", "-m", "{music}", "-o", "/dev/null/film.mp4"), "cannot be written"),
+        (("make", "{footage}", "-m", "{music}", "-o", "{footage}/ball.mp4"), "one of the sources"),
+        (("make", "{footage}", "-m", "{music}", "--style", "noir"), "There is no style 'noir'"),
+        (("make", "{footage}", "-m", "{music}", "--duration", "-3"), "--duration"),
+        (("make", "{footage}", "-m", "{music}", "--fps", "many"), "--fps is 'many'"),
+        (("make", "{footage}", "-m", "{music}", "--pin", "nobody.mp4"), "No clip is called 'nobody.mp4'"),
+        (("make", "{footage}", "-m", "{music}", "--lut", "nothing.cube"), "nothing.cube"),
+        (("make", "{footage}"), "--music"),
+        (("render", "taken.mp4", "-o", "x.mp4"), "is not a timeline"),
+        (("stabilize", "bad/noise.mp4", "-o", "x.mp4"), "cannot be read as media"),
+        (("beats", "{footage}/photo.jpg"), "holds no sound"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_are_told_with_exit_code_2(
+    program: Program, footage: Path, music: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "noise.mp4").write_bytes(b"\x00\x01\x02" * 999)
+    (tmp_path / "taken.mp4").write_text("a file of someone else's")
+    ran = program(*(a.format(footage=footage, music=music) for a in arguments))
+    assert ran.code == 2, ran.err
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+    assert (tmp_path / "taken.mp4").read_text() == "a file of someone else's"
+
+
+def test_force_replaces_and_our_own_film_is_replaced_without(
+    program: Program, footage: Path, music: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "film.mp4").write_text("a file of someone else's")
+    arguments = ("make", footage, "-m", music, *QUICK)
+    assert program(*arguments).code == 2
+    assert program(*arguments, "--force").code == 0
+    assert program(*arguments, "--seed", "5").code == 0
+    with (tmp_path / "film.mp4").open("ab") as file:
+        file.write(b"edited")
+    assert program(*arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.zeros(48_000 * 6), "silent"),
+        (np.random.default_rng(2).normal(0, 0.1, 48_000 * 6), "pulse"),
+        (np.sin(np.arange(48_000) * 0.05) * 0.3, "short"),
+    ],
+    ids=["silence", "noise", "shorter than a bar"],
+)
+def test_music_without_a_pulse_makes_a_film_and_says_what_it_was_cut_on(
+    program: Program, footage: Path, tmp_path: Path, samples: np.ndarray, said: str
+) -> None:
+    track = write_wav(tmp_path / "track.wav", samples)
+    ran = program("make", footage, "-m", track, "--quality", "preview")
+    assert ran.code == 0, ran.err
+    assert said in ran.err
+    assert (tmp_path / "film.mp4").exists()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_leaves_no_film_and_the_next_carries_on(
+    program: Program, footage: Path, music: Path, tmp_path: Path, ending: signal.Signals
+) -> None:
+    arguments = ("make", footage, "-m", music, "--json", "--quality", "high", "--duration", "10", "--fps", "50")
+    running = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, cwd=tmp_path, text=True)
+    assert running.stdout is not None
+    for line in running.stdout:
+        if '"Rendering"' in line and '"progress"' in line and len(list(segments().glob("[!.]*.mp4"))) >= 2:
+            break
+    children = psutil.Process(running.pid).children(recursive=True)
+    running.send_signal(ending)
+    code = running.wait(timeout=60)
+    assert code == (130 if ending == signal.SIGINT else -signal.SIGKILL)
+    assert not psutil.wait_procs(children, timeout=20)[1], "a child outlived the program"
+    assert not (tmp_path / "film.mp4").exists()
+    ran = program(*arguments)
+    assert ran.code == 0, ran.err
+    assert ran.film["decoded"] == 0
+    assert ran.film["reused"] >= 2
+
+
+def segments() -> Path:
+    return Path(os.environ["MONTAGE_AI_HOME"]) / "cache" / "segments"
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux, to mount a small disk")
+def test_a_full_disk_is_told_and_loses_nothing(
+    program: Program, footage: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small disk"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", small], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        monkeypatch.setenv("MONTAGE_AI_HOME", str(small / "home"))
+        ran = program("make", footage, "-m", music, "--duration", "12")
+        assert ran.code == 1, ran.err
+        assert "The disk is full" in ran.err
+        assert "Free some space" in ran.err
+        assert not list(tmp_path.glob("*.mp4"))
+    finally:
+        for _ in range(20):
+            if subprocess.run(["umount", small], capture_output=True, check=False).returncode == 0:
+                break
+            time.sleep(0.1)
+
+
+def test_a_changed_clip_is_not_rendered_as_if_it_were_the_same(
+    program: Program, footage: Path, music: Path, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("ball.mp4", "wheel.mp4"):
+        (clips / name).write_bytes((footage / name).read_bytes())
+    assert program("make", clips, "-m", music, *QUICK).code == 0
+    (clips / "ball.mp4").write_bytes((footage / "handheld.mp4").read_bytes())
+    ran = program("render", "film.otio", "-o", "again.mp4")
+    assert ran.code == 2
+    assert "ball.mp4: has changed since the film was planned" in ran.err

@@ -1,0 +1,85 @@
+"""One decode of a clip, all that is measured on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from montage_ai.errors import MediaError
+from montage_ai.footage.clip import Clip, ClipFacts
+from montage_ai.footage.footage_analyzer import Analysis, analyze_file
+from montage_ai.media.probe import probe
+from montage_ai.parallel import Stopped, StopSign
+
+
+def analyzed(path: Path) -> Analysis:
+    return analyze_file(probe(path), "digest")
+
+
+@pytest.mark.parametrize("kind", ["plain", "rotated", "vfr", "anamorphic", "hdr", "silent", "one_frame", "truncated"])
+def test_every_kind_of_clip_is_measured_frame_by_frame(request: pytest.FixtureRequest, kind: str) -> None:
+    analysis = analyzed(request.getfixturevalue(kind))
+    clip = analysis.clip
+    frames = len(clip.ticks)
+    assert clip.ticks[0] == 0
+    assert {len(clip.arrays[n]) for n in ("luma", "contrast", "change", "dx", "dy", "subject")} == {frames}
+    assert all(np.isfinite(values).all() for values in clip.arrays.values())
+    assert clip.facts.shots[0].first == 0
+    assert clip.facts.shots[-1].end == frames
+    assert analysis.thumbnails
+    assert (clip.facts.damage is not None) == (kind == "truncated")
+
+
+def test_facts_survive_json(plain: Path) -> None:
+    facts = analyzed(plain).clip.facts
+    assert ClipFacts.model_validate_json(facts.model_dump_json()) == facts
+
+
+def test_a_photo_is_one_frame_of_the_size_it_is_shown_in(turned_photo: Path) -> None:
+    analysis = analyzed(turned_photo)
+    clip = analysis.clip
+    assert clip.is_photo
+    assert (clip.info.picture.width, clip.info.picture.height) == (80, 120)
+    assert len(clip.ticks) == len(analysis.thumbnails) == 1
+
+
+def test_the_analysis_stops_when_it_is_told_to(plain: Path) -> None:
+    sign = StopSign()
+    sign.set()
+    with pytest.raises(Stopped):
+        analyze_file(probe(plain), "digest", on_seconds=lambda _: sign.check())
+
+
+def test_faces_are_only_looked_for_when_wanted(plain: Path) -> None:
+    assert analyze_file(probe(plain), "digest", faces=False).clip.facts.faces == ()
+
+
+def test_a_clip_that_went_away_is_named(plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gone.mp4"
+    path.write_bytes(plain.read_bytes())
+    info = probe(path)
+    path.unlink()
+    with pytest.raises(MediaError, match=r"gone\.mp4"):
+        analyze_file(info, "digest")
+
+
+@pytest.fixture(scope="module")
+def clip(vfr: Path) -> Clip:
+    return analyzed(vfr).clip
+
+
+class TestTimes:
+    def test_the_frame_on_screen_at_its_own_time_is_itself(self, clip: Clip) -> None:
+        assert [clip.frame_at(float(clip.time_of(n))) for n in range(45)] == list(range(45))
+
+    def test_a_frame_stays_on_screen_until_the_next(self, clip: Clip) -> None:
+        assert clip.frame_at(0.04) == 1
+        assert clip.frame_at(1.06) == 30
+
+    def test_before_and_behind_are_the_first_and_the_last(self, clip: Clip) -> None:
+        assert (clip.frame_at(-1), clip.frame_at(99)) == (0, 44)
+
+    def test_the_end_is_behind_the_last_frame(self, clip: Clip) -> None:
+        assert clip.time_of(45) > clip.time_of(44)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from montage_ai.edit.grade import Grade
+from montage_ai.edit.timeline import ClipSource, Move, Transition
+from montage_ai.errors import MediaError, VerificationError
+from montage_ai.media.files import sha256
+from tests.render.conftest import COLOURS, MakeItem, film_of, pictures, render
+
+
+def shown(picture: np.ndarray) -> str:
+    """The colour that fills the picture, or ``?``."""
+    mean = picture.reshape(-1, 3).mean(axis=0)
+    name = min(COLOURS, key=lambda name: np.abs(mean - COLOURS[name]).sum())
+    return name if np.abs(mean - COLOURS[name]).max() < 6 else "?"
+
+
+def test_every_frame_is_the_planned_clips_in_its_own_colour(make_item: MakeItem, tmp_path: Path) -> None:
+    render(film_of([make_item("red", 7), make_item("green", 1), make_item("blue", 13)]), tmp_path / "film.mp4")
+    assert [shown(p) for p in pictures(tmp_path / "film.mp4")] == ["red"] * 7 + ["green"] + ["blue"] * 13
+
+
+def test_a_dissolve_is_centred_on_its_cut(make_item: MakeItem, tmp_path: Path) -> None:
+    items = [make_item("red", 20), make_item("blue", 20, start=Fraction(1, 2))]
+    render(film_of(items, (Transition(kind="dissolve", frames=8),)), tmp_path / "film.mp4")
+    reds = [picture[..., 0].mean() for picture in pictures(tmp_path / "film.mp4")]
+    assert len(reds) == 40
+    assert all(a >= b - 1 for a, b in pairwise(reds[16:25]))
+    assert reds[15] > 215
+    assert reds[24] < 60
+    assert abs(reds[20] - (0xE0 + 0x30) / 2) < 25
+
+
+@pytest.mark.parametrize("kind", ["fade_black", "fade_white", "wipe_left", "slide_left", "zoom", "whip"])
+def test_transitions_keep_the_length_and_change_the_pictures(make_item: MakeItem, tmp_path: Path, kind: str) -> None:
+    items = [make_item("red", 15), make_item("green", 15, start=Fraction(1, 2))]
+    render(film_of(items, (Transition(kind=kind, frames=6),)), tmp_path / "film.mp4")  # type: ignore[arg-type]
+    names = [shown(p) for p in pictures(tmp_path / "film.mp4")]
+    assert len(names) == 30
+    assert names[:12] == ["red"] * 12
+    assert names[18:] == ["green"] * 12
+    assert "?" in names[12:18]
+
+
+def test_fades_reach_black_at_both_ends(make_item: MakeItem, tmp_path: Path) -> None:
+    film = film_of([make_item("green", 25), make_item("green", 25)], opening_fade=0.4, closing_fade=0.4)
+    render(film, tmp_path / "film.mp4")
+    frames = pictures(tmp_path / "film.mp4")
+    assert frames[0].mean() < 3
+    assert frames[-1].mean() < 12
+    assert shown(frames[25]) == "green"
+
+
+def test_changing_one_shot_renders_one_segment(make_item: MakeItem, tmp_path: Path) -> None:
+    items = [make_item(name, 10) for name in ("red", "green", "blue", "grey")]
+    first = render(film_of(items), tmp_path / "a.mp4")
+    again = render(film_of(items), tmp_path / "a.mp4")
+    items[2] = make_item("blue", 10, start=Fraction(1, 5))
+    changed = render(film_of(items), tmp_path / "b.mp4")
+    assert (first.encoded, again.encoded, changed.encoded) == (4, 0, 1)
+    assert (first.reused, again.reused, changed.reused) == (0, 4, 3)
+
+
+def test_a_moved_clip_is_known_by_its_content(make_item: MakeItem, tmp_path: Path) -> None:
+    item = make_item("red", 10)
+    render(film_of([item]), tmp_path / "a.mp4")
+    moved = tmp_path / "elsewhere 'n' other name.mp4"
+    moved.write_bytes(item.clip.path.read_bytes())
+    again = item.model_copy(update={"clip": item.clip.model_copy(update={"path": moved})})
+    assert render(film_of([again]), tmp_path / "b.mp4").encoded == 0
+
+
+def test_an_item_longer_than_its_clip_is_not_passed_off_as_done(make_item: MakeItem, tmp_path: Path) -> None:
+    output = tmp_path / "film.mp4"
+    output.write_text("the film of yesterday")
+    with pytest.raises(VerificationError, match="of the 100 frames"):
+        render(film_of([make_item("red", 100, start=Fraction(1))]), output)
+    assert output.read_text() == "the film of yesterday"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["film.mp4"]
+
+
+def test_a_clip_that_is_gone_is_named(make_item: MakeItem, tmp_path: Path) -> None:
+    gone = make_item("red").model_copy(update={"clip": ClipSource(path=tmp_path / "gone.mp4", sha256="0" * 64)})
+    with pytest.raises(MediaError, match=r"gone\.mp4.*not there"):
+        render(film_of([gone]), tmp_path / "film.mp4")
+
+
+def test_speed_shows_more_of_the_clip_in_fewer_frames(tmp_path: Path, make_item: MakeItem) -> None:
+    render(film_of([make_item("red", 20, speed=Fraction(2))]), tmp_path / "film.mp4")
+    assert len(pictures(tmp_path / "film.mp4")) == 20
+
+
+def test_a_grade_changes_the_colours_and_a_neutral_one_does_not(make_item: MakeItem, tmp_path: Path) -> None:
+    items = [
+        make_item("grey", 5),
+        make_item("grey", 5, grade=Grade(exposure=0.5)),
+        make_item("red", 5, grade=Grade(saturation=0)),
+    ]
+    render(film_of(items), tmp_path / "film.mp4")
+    frames = pictures(tmp_path / "film.mp4")
+    assert shown(frames[2]) == "grey"
+    assert frames[7].mean() == pytest.approx(128 * 2 ** (0.5 / 2.2), abs=4)
+    assert np.ptp(frames[12].reshape(-1, 3).mean(axis=0)) < 6
+
+
+def test_an_upright_clip_is_shown_whole_in_a_wide_film_and_cropped_around_its_focus_in_a_narrow_one(
+    tmp_path: Path, make_item: MakeItem
+) -> None:
+    wide = film_of([make_item("red", 5, focus=(0.9, 0.5))], width=90, height=160)
+    assert shown(pictures(_rendered(wide, tmp_path))[2]) == "red"
+
+
+def _rendered(timeline: object, folder: Path) -> Path:
+    render(timeline, folder / "film.mp4")  # type: ignore[arg-type]
+    return folder / "film.mp4"
+
+
+def test_a_photo_moves_slowly_and_without_jumps(tmp_path: Path, make_item: MakeItem) -> None:
+    import cv2
+
+    photo = tmp_path / "photo.png"
+    picture = np.zeros((360, 640, 3), np.uint8)
+    cv2.circle(picture, (320, 180), 60, (255, 255, 255), -1, cv2.LINE_AA)
+    cv2.imwrite(str(photo), picture)
+    clip = ClipSource(path=photo, sha256=sha256(photo), kind="photo")
+    item = make_item("red", 50).model_copy(update={"clip": clip, "move": Move(zoom=(1.0, 1.2))})
+    frames = pictures(_rendered(film_of([item]), tmp_path))
+    sizes = np.sqrt([(frame[..., 0] / 255.0).sum() for frame in frames])
+    steps = np.diff(sizes)
+    assert sizes[-1] / sizes[0] == pytest.approx(1.2, abs=0.02)
+    assert steps.min() > -0.15
+    assert steps.max() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["hdr", "anamorphic", "rotated", "vfr"])
+@pytest.mark.parametrize("stabilize", ["never", "always"])
+def test_unusual_clips_are_rendered_upright_square_and_whole(
+    kind: str, stabilize: str, request: pytest.FixtureRequest, make_item: MakeItem, tmp_path: Path
+) -> None:
+    path: Path = request.getfixturevalue(kind)
+    clip = ClipSource(path=path, sha256=sha256(path))
+    item = make_item("red", 6, start=Fraction(1, 5)).model_copy(update={"clip": clip, "stabilize": stabilize})
+    frames = pictures(_rendered(film_of([item]), tmp_path))
+    assert len(frames) == 6
+    assert frames[0].shape == (180, 320, 3)
+    assert all(20 < frame.mean() < 235 and frame.std() > 20 for frame in frames)
