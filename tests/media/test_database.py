@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -116,6 +117,19 @@ class TestTwoConnections:
         database = Database(path, SCHEMA, 1)
         assert len(database.all(ALL)) == 40
         database.close()
+
+    def test_may_open_while_the_other_makes_it(self, path: Path) -> None:
+        path.parent.mkdir(parents=True)
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")  # SQLite gives up at once when it is asked for WAL now
+        other.execute("CREATE TABLE others (x)")
+        with ThreadPoolExecutor() as pool:
+            opening = pool.submit(Database, path, SCHEMA, 1)
+            time.sleep(0.1)
+            assert not opening.done()
+            other.execute("COMMIT")
+            opening.result().close()
+        other.close()
 
 
 class TestRefusing:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from montage_ai.errors import DiskFullError, UserError
 from montage_ai.media.files import telling_disk_errors
+
+_PATIENCE = 60.0  # seconds to wait for other programs
 
 
 class Database:
@@ -25,8 +28,8 @@ class Database:
         with telling_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self._telling():
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._write_ahead()
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate(schema, version)
 
@@ -61,6 +64,18 @@ class Database:
         """One change."""
         with self._lock, self._telling():
             self._db.execute(query, values)
+
+    def _write_ahead(self) -> None:
+        """Switch to WAL. SQLite gives up at once where another program is writing just then, so it is tried again."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def _migrate(self, schema: str, version: int) -> None:
         with self.transaction() as db:
