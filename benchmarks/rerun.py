@@ -12,7 +12,7 @@ from benchmarks.measuring import Usage, job, montage_ai, run
 from benchmarks.memory import make_clips
 from benchmarks.row import Row, none_of, told
 from benchmarks.synth_sound import drums, write_wav
-from montage_ai.edit.interchange import read_otio
+from montage_ai.edit.conform import read_otio
 from montage_ai.edit.timeline import Timeline
 
 CLIPS, SECONDS = 8, 30

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import opentimelineio as otio
 import pytest
+from opentimelineio.opentime import RationalTime, TimeRange
 
 from montage_ai.media.audio import sound_blocks
 from montage_ai.render.sound import measure
@@ -80,6 +82,34 @@ def test_the_timeline_renders_again_to_the_same_film(
     again = program("render", "film.otio", "-o", "again.mp4")
     assert again.code == 0, again.err
     assert (luma(tmp_path / "film.mp4") == luma(tmp_path / "again.mp4")).all()
+    report = (tmp_path / "again.report.html").read_text()
+    shots = report.count("<figure")
+    assert shots == (tmp_path / "film.report.html").read_text().count("<figure") > 3
+    assert report.count("data:image/jpeg") == 2 * shots  # though this home knows no clip
+    assert "film.otio says" in report
+
+
+def test_an_edited_timeline_is_rendered_as_edited_and_not_overwritten(
+    program: Program, footage: Path, music: Path, tmp_path: Path
+) -> None:
+    make = ("make", footage, "-m", music, *QUICK)
+    assert program(*make).code == 0
+    document = otio.adapters.read_from_file(str(tmp_path / "film.otio"))
+    track = document.video_tracks()[0]
+    first = track[0]
+    frames = round(first.source_range.duration.value) - 5
+    first.source_range = TimeRange(
+        first.source_range.start_time, RationalTime(frames, first.source_range.duration.rate)
+    )
+    otio.adapters.write_to_file(document, str(tmp_path / "film.otio"))
+    before = luma(tmp_path / "film.mp4")
+    again = program("render", "film.otio", "-o", "film.mp4", "--json")
+    assert again.code == 0, again.err
+    assert again.film["encoded"] <= 1  # the shot that was trimmed
+    assert (luma(tmp_path / "film.mp4")[frames:] == before[frames + 5 :]).all()
+    ran = program(*make)
+    assert ran.code == 2
+    assert "film.otio: exists" in ran.err
 
 
 def test_plan_decides_and_makes_nothing(program: Program, footage: Path, music: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from montage_ai.edit.interchange import read_otio, write_otio
 from montage_ai.edit.timeline import (
     ClipSource,
     Item,
@@ -22,7 +21,6 @@ from montage_ai.edit.timeline import (
     half_before,
     shown_source_frames,
 )
-from montage_ai.errors import UserError
 
 RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60000, 1001)]
 CLIP = ClipSource(path=Path("/footage/a b's “clip”.mp4"), sha256="ab" * 32)
@@ -80,40 +78,14 @@ def test_a_clip_of_the_films_own_rate_is_shown_frame_by_frame() -> None:
     assert shown_source_frames(shot, Fraction(25), np.arange(40), Fraction(1, 25)).tolist() == list(range(4, 14))
 
 
-@given(st.lists(st.integers(4, 90), min_size=1, max_size=8), rates, times)
-def test_otio_gives_back_an_equal_timeline(
-    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], fps: Fraction, start: Fraction
-) -> None:
-    transitions = [Transition(kind="whip", frames=2) if n % 2 else None for n in lengths[1:]]
-    timeline = film([item(n, start) for n in lengths], fps, tuple(transitions))
-    path = tmp_path_factory.mktemp("otio") / "film.otio"
-    write_otio(timeline, path)
-    assert read_otio(path) == timeline
-
-
-def test_other_programs_read_the_cuts_from_otio(tmp_path: Path) -> None:
-    import opentimelineio as otio
-
-    path = tmp_path / "film.otio"
-    write_otio(film([item(30), item(12), item(48)], Fraction(25)), path)
-    document = otio.adapters.read_from_file(str(path))
-    ranges = [clip.range_in_parent() for clip in document.video_tracks()[0]]
-    assert [round(r.start_time.to_seconds() * 25) for r in ranges] == [0, 30, 42]
-    assert document.video_tracks()[0][0].media_reference.target_url.startswith("file:///footage/a%20b")
-
-
-@pytest.mark.parametrize("content", ["", "not json", "{}", '{"OTIO_SCHEMA": "Timeline.1", "name": "x"}'])
-def test_a_file_that_is_no_timeline_of_ours_is_refused_by_name(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "other.otio"
-    path.write_text(content)
-    with pytest.raises(UserError, match="is not a timeline of this program") as caught:
-        read_otio(path)
-    assert str(path) in str(caught.value)
-
-
 def test_transitions_longer_than_their_item_are_refused() -> None:
     with pytest.raises(ValidationError, match="longer than"):
         film([item(30), item(5), item(30)], Fraction(25), (Transition(kind="dissolve", frames=8),) * 2)
+
+
+def test_a_transition_that_shows_what_comes_before_its_clip_is_refused() -> None:
+    with pytest.raises(ValidationError, match="before its clip begins"):
+        film([item(30), item(30, start=Fraction(1, 25))], Fraction(25), (Transition(kind="dissolve", frames=8),))
 
 
 def film(items: list[Item], fps: Fraction, transitions: tuple[Transition | None, ...] | None = None) -> Timeline:

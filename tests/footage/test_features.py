@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from montage_ai.footage.features import Faces, FrameMeasures, SampleMeasures, Thumbnails, encode_jpeg
+from montage_ai.footage.features import Faces, FrameMeasures, SampleMeasures, Thumbnails
 from montage_ai.media.decode import Frame, decode_pass, photo_frame
 from montage_ai.media.probe import probe
 
@@ -156,12 +156,6 @@ def test_one_thumbnail_a_second_upright(rotated: Path) -> None:
     decode_pass(probe(rotated), [thumbnails])
     assert [seconds for seconds, _ in thumbnails.pack] == [0.0, 1.0]
     assert cv2.imdecode(np.frombuffer(thumbnails.pack[0][1], np.uint8), cv2.IMREAD_COLOR).shape == (64, 36, 3)
-
-
-def test_jpegs_are_close_to_the_picture() -> None:
-    picture = cv2.cvtColor(texture(), cv2.COLOR_GRAY2BGR)
-    again = cv2.imdecode(np.frombuffer(encode_jpeg(picture), np.uint8), cv2.IMREAD_COLOR)
-    assert np.abs(again.astype(int) - picture).mean() < 4
 
 
 def test_no_faces_in_a_test_pattern(plain: Path) -> None:

@@ -55,16 +55,17 @@ def test_a_clip_is_found_under_the_name_it_has_now(tmp_path: Path, analysis: Ana
 def test_what_is_not_known_is_none(tmp_path: Path) -> None:
     with Library(tmp_path) as library:
         assert library.find("0" * 64, path=Path("a")) is None
-        assert library.thumbnail("0" * 64, 0.0) is None
+        assert library.thumbnail("0" * 64, 0.0, 9.0) is None
         assert library.note("beats", "0" * 64, 1) is None
 
 
-def test_the_nearest_thumbnail_is_shown(tmp_path: Path, analysis: Analysis) -> None:
+def test_the_thumbnail_nearest_to_the_middle_of_what_is_shown(tmp_path: Path, analysis: Analysis) -> None:
     (_, first), (_, second) = analysis.thumbnails
     digest = analysis.clip.facts.sha256
     with Library(tmp_path) as library:
         library.remember(analysis)
-        assert [library.thumbnail(digest, t) for t in (0.0, 0.4, 0.6, 99.0)] == [first, first, second, second]
+        spans = ((0.0, 0.5), (0.0, 0.9), (0.0, 2.0), (0.1, 0.9), (0.9, 1.0), (5.0, 9.0))
+        assert [library.thumbnail(digest, *span) for span in spans] == [first, first, second, None, second, None]
 
 
 def test_remembering_again_changes_nothing(tmp_path: Path, analysis: Analysis) -> None:

@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai import config
-from montage_ai.api.outputs import check_output, mark, report_of, timeline_of
+from montage_ai.api.outputs import FilmFiles
+from montage_ai.api.reports import left_out_rows, write_report
 from montage_ai.api.stages import Stages
 from montage_ai.edit.brief import Brief
+from montage_ai.edit.conform import read_otio
 from montage_ai.edit.film import Plan, plan_film
-from montage_ai.edit.interchange import read_otio, write_otio
+from montage_ai.edit.interchange import write_otio
 from montage_ai.edit.styles import load_style
 from montage_ai.edit.timeline import Source, Timeline
 from montage_ai.errors import MediaError, UserError
 from montage_ai.events import Emit, Notice, StageDone, StageStarted, counted, ignore
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, find_files, read_footage
-from montage_ai.media.audio import read_mono
-from montage_ai.media.files import write_atomically
 from montage_ai.music.beat_grid import BeatGrid
 from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
-from montage_ai.render.report import Report, report_html, waveform
 
 _GRID_VERSION = 1
 _LISTENING, _PLANNING = "Listening to the music", "Choosing the shots"
@@ -63,36 +62,56 @@ def make_montage(
     started = time.monotonic()
     stages = Stages(emit)
     brief = brief or Brief(style=load_style("dynamic"))
-    track, target = Path(music), Path(output)
+    track, files = Path(music), FilmFiles(Path(output))
     places = [Path(place) for place in footage]
     if brief.lut is not None:
         read_cube(brief.lut)
     if not plan_only:
-        check_output(target, force=force, sources=[track, *find_files(places)])
+        files.check(force=force, sources=[track, *find_files(places)])
     with Library(config.data_dir()) as library:
         grid, source = listen(track, library, stages)
         found = read_footage(places, library, stages)
         plan = _plan(found, grid, source, brief, stages)
-        film = Film(plan, found, grid, None, target)
         if plan_only:
-            return film
-        rendered = render_film(plan.timeline, target, stages)
-        film = Film(plan, found, grid, rendered, target)
-        write_otio(plan.timeline, timeline_of(target))
-        _write_report(film, library, stages, time.monotonic() - started)
-    return film
+            return Film(plan, found, grid, None, files.film)
+        rendered = render_film(plan.timeline, files.film, stages, on_verified=files.claim)
+        write_otio(plan.timeline, files.timeline)
+        write_report(
+            files,
+            plan.timeline,
+            library,
+            grid=grid,
+            length_reason=plan.length_reason,
+            left_out=left_out_rows(plan, found.skipped),
+            stages=stages.done,
+            seconds=time.monotonic() - started,
+        )
+    return Film(plan, found, grid, rendered, files.film)
 
 
 def render_timeline(otio: Path | str, output: Path | str, *, force: bool = False, emit: Emit = ignore) -> Rendered:
     """Render the film of an .otio file that this program wrote. Raises ``MontageError``, also for a changed clip."""
+    started = time.monotonic()
+    stages = Stages(emit)
     timeline = read_otio(Path(otio))
-    target = Path(output)
-    check_output(target, force=force, sources=[item.clip.path for item in timeline.items])
+    files = FilmFiles(Path(output))
+    sources: set[Source] = {item.clip for item in timeline.items} | ({timeline.music} if timeline.music else set())
+    files.check(force=force, sources=[source.path for source in sources], with_timeline=False)
     with Library(config.data_dir()) as library:
-        for source in {item.clip for item in timeline.items} | ({timeline.music} if timeline.music else set()):
+        for source in sources:
             _check_source(source, library)
-    rendered = render_film(timeline, target, emit)
-    write_atomically(report_of(target), f"<!doctype html><title>{target.name}</title>{mark(target)}")
+        grid = listen(timeline.music.path, library, stages)[0] if timeline.music else None
+        rendered = render_film(timeline, files.film, stages, on_verified=files.claim)
+        write_report(
+            files,
+            timeline,
+            library,
+            grid=grid,
+            length_reason=f"as {Path(otio).name} says",
+            left_out=None,
+            stages=stages.done,
+            seconds=time.monotonic() - started,
+        )
     return rendered
 
 
@@ -146,34 +165,3 @@ def _check_source(source: Source, library: Library) -> None:
         raise MediaError("is not there any more.", file=source.path, hint="Put it back, or make the film again.")
     if library.digest(source.path) != source.sha256:
         raise MediaError("has changed since the film was planned.", file=source.path, hint="Make the film again.")
-
-
-def _write_report(film: Film, library: Library, stages: Stages, seconds: float) -> None:
-    peaks = _peaks(film.timeline, library)
-    pictures = [
-        library.thumbnail(item.clip.sha256, float(item.start + item.end(film.timeline.fps)) / 2)
-        for item in film.timeline.items
-    ]
-    report = Report(
-        title=film.output.name,
-        plan=film.plan,
-        grid=film.grid,
-        peaks=peaks,
-        pictures=pictures,
-        skipped=film.footage.skipped,
-        stages=stages.done,
-        seconds=seconds,
-        mark=mark(film.output),
-    )
-    write_atomically(report_of(film.output), report_html(report))
-
-
-def _peaks(timeline: Timeline, library: Library) -> list[float]:
-    """The waveform of the music; remembered, so that a second run decodes nothing."""
-    if timeline.music is None:
-        return []
-    if note := library.note("waveform", timeline.music.sha256, 1):
-        return [float(value) for value in note.split()]
-    peaks = waveform(read_mono(timeline.music.path, 8000), 8000)
-    library.write_note("waveform", timeline.music.sha256, 1, " ".join(f"{peak:.3f}" for peak in peaks))
-    return peaks

@@ -1,59 +1,96 @@
-"""Files that the user names: what may be replaced, and what may not."""
+"""The files of a film: what may be replaced, and what may not.
+
+The report beside a film holds marks: digests of files that this program made. A film or a timeline that bears none of
+them is someone's own work, or was edited, and is only replaced when ``force`` says so.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai.errors import OutputExistsError, UserError
-from montage_ai.media.files import sha256, telling_disk_errors
+from montage_ai.media.files import sha256, telling_disk_errors, write_atomically
 
-_MARK = re.compile(r'<script type="application/json" id="montage-ai">(.*?)</script>', re.DOTALL)
-
-
-def report_of(output: Path) -> Path:
-    """The report that stands beside a film."""
-    return output.with_suffix(".report.html")
+_MARK = re.compile(r'<script type="application/json" class="montage-ai">(.*?)</script>', re.DOTALL)
+_SUFFIXES = (".mp4", ".mov", ".m4v")
 
 
-def timeline_of(output: Path) -> Path:
-    """The timeline that stands beside a film."""
-    return output.with_suffix(".otio")
+@dataclass(frozen=True)
+class FilmFiles:
+    """The ``film``, and what stands beside it."""
 
+    film: Path
 
-def check_output(output: Path, *, force: bool, sources: list[Path]) -> None:
-    """Make sure that ``output`` may be written: not a source, its folder there and writable, not someone else's file.
+    @property
+    def timeline(self) -> Path:
+        return self.film.with_suffix(".otio")
 
-    Raises ``UserError`` or ``OutputExistsError``.
-    """
-    if output.is_dir():
-        raise UserError("is a folder.", file=output, hint="Name a file, like film.mp4.")
-    if output.suffix.lower() not in (".mp4", ".mov", ".m4v"):
-        raise UserError("is not the name of a film.", file=output, hint="Name an .mp4 file.")
-    if any(output.exists() and source.exists() and output.samefile(source) for source in sources):
-        raise UserError("is one of the sources, which are never written.", file=output, hint="Choose another name.")
-    with telling_disk_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        trial = output.parent / f".{output.stem[:40]}.writable"
-        trial.touch()
-        trial.unlink()
-    if output.exists() and not force and not made_by_us(output):
+    @property
+    def report(self) -> Path:
+        return self.film.with_suffix(".report.html")
+
+    def check(self, *, force: bool, sources: Sequence[Path], with_timeline: bool = True) -> None:
+        """Make sure that they may be written: no source, the folder there and writable, nothing of someone else's.
+
+        Raises ``UserError`` or ``OutputExistsError``.
+        """
+        film = self.film
+        if film.is_dir():
+            raise UserError("is a folder.", file=film, hint="Name a file, like film.mp4.")
+        if film.suffix.lower() not in _SUFFIXES:
+            raise UserError("is not the name of a film.", file=film, hint="Name an .mp4 file.")
+        if film.exists() and any(source.exists() and film.samefile(source) for source in sources):
+            raise UserError("is one of the sources, which are never written.", file=film, hint="Choose another name.")
+        with telling_disk_errors(film):
+            film.parent.mkdir(parents=True, exist_ok=True)
+            trial = film.parent / f".{film.stem[:40]}.writable"
+            trial.touch()
+            trial.unlink()
+        if not force:
+            self._check_ours([film, self.timeline] if with_timeline else [film])
+
+    def _check_ours(self, files: Sequence[Path]) -> None:
+        marks = self._marks()
         hint = "Choose another name, or use --force to replace it."
-        raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
+        if self.report.exists() and not marks:
+            raise OutputExistsError("exists and was not made by this program.", file=self.report, hint=hint)
+        for file in files:
+            if file.exists() and _mark_of(file) not in marks:
+                what = "exists and was not made by this program" + (", or was edited." if marks else ".")
+                raise OutputExistsError(what, file=file, hint=hint)
+
+    def claim(self, draft: Path) -> None:
+        """Say in the report that ``draft``, which is about to become the film, is ours too.
+
+        So a program that ends between the two leaves a film that may be replaced.
+        """
+        marks = [*self._marks(), _mark_of(draft)]
+        write_atomically(self.report, f"<!doctype html><title>{self.film.stem}</title>{_as_html(marks)}")
+
+    def mark(self, *, with_timeline: bool = True) -> str:
+        """What the report holds so that these files are known again; without ``with_timeline``, that one as before."""
+        marks = [_mark_of(self.film)]
+        if self.timeline.is_file():
+            timeline = _mark_of(self.timeline)
+            marks += [timeline] if with_timeline or timeline in self._marks() else []
+        return _as_html(marks)
+
+    def _marks(self) -> list[list[object]]:
+        try:
+            match = _MARK.search(self.report.read_text(encoding="utf-8"))
+            marks = json.loads(match[1]) if match else []
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            return []
+        return marks if isinstance(marks, list) else []
 
 
-def made_by_us(output: Path) -> bool:
-    """Whether the report beside ``output`` says that we made exactly this file."""
-    try:
-        match = _MARK.search(report_of(output).read_text(encoding="utf-8"))
-        said = json.loads(match[1]) if match else {}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        return False
-    return bool(said.get("bytes") == output.stat().st_size and said.get("sha256") == sha256(output))
+def _mark_of(file: Path) -> list[object]:
+    return [file.stat().st_size, sha256(file)]
 
 
-def mark(output: Path) -> str:
-    """What a report holds so that ``made_by_us`` knows its film again."""
-    content = json.dumps({"sha256": sha256(output), "bytes": output.stat().st_size})
-    return f'<script type="application/json" id="montage-ai">{content}</script>'
+def _as_html(marks: Sequence[list[object]]) -> str:
+    return f'<script type="application/json" class="montage-ai">{json.dumps(marks)}</script>'

@@ -112,11 +112,10 @@ def _fill(duration: float, material: Material, grid: BeatGrid, brief: Brief, fps
 def _item(pick: Pick, material: Material, brief: Brief, fps: Fraction) -> Item:
     clip = material.clips[material.clip[pick.first]]
     span = slice(pick.first, pick.first + pick.cells)
-    source = ClipSource(path=clip.info.path, sha256=clip.facts.sha256, kind="photo" if clip.is_photo else "video")
     shaky = float(material.shake[span].mean()) > SHAKY
     low = float(material.seconds[pick.first])
     return Item(
-        clip=source,
+        clip=_source(clip),
         start=_start(clip, pick, material),
         frames=pick.slot.frames,
         available=_available(clip, pick, material),
@@ -126,6 +125,13 @@ def _item(pick: Pick, material: Material, brief: Brief, fps: Fraction) -> Item:
         move=_move(clip, pick, brief) if clip.is_photo else None,
         section=pick.slot.part,
     )
+
+
+def _source(clip: Clip) -> ClipSource:
+    path, digest = clip.info.path, clip.facts.sha256
+    if clip.is_photo:
+        return ClipSource(path=path, sha256=digest, kind="photo")
+    return ClipSource(path=path, sha256=digest, rate=clip.info.picture.fps, seconds=clip.time_of(len(clip.ticks)))
 
 
 def _start(clip: Clip, pick: Pick, material: Material) -> Fraction:

@@ -33,9 +33,11 @@ class Source(_Part):
 
 
 class ClipSource(Source):
-    """A clip that the film uses."""
+    """A clip that the film uses. ``rate`` is its own, in frames a second, ``seconds`` its length; None for a photo."""
 
     kind: Literal["video", "photo"] = "video"
+    rate: Fraction | None = None
+    seconds: Fraction | None = None
 
 
 class Move(_Part):
@@ -106,6 +108,8 @@ class Timeline(_Part):
             after = self.transitions[k] if k < len(self.transitions) else None
             if half_after(before) + half_before(after) > item.frames:
                 raise ValueError(f"the transitions around item {k} are longer than it is")
+            if item.clip.kind == "video" and item.source_time(-half_before(before), self.fps) < 0:
+                raise ValueError(f"the transition into item {k} shows it from before its clip begins")
         return self
 
     @property

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from montage_ai.media.decode import Frame, Plane
+from montage_ai.media.stills import encode_jpeg
 
 Array = NDArray[np.float32]
 
@@ -161,12 +162,6 @@ class Thumbnails:
     def push(self, frame: Frame) -> None:
         if self._due(frame.time):
             self.pack.append((float(frame.time), encode_jpeg(frame.bgr(self.side))))
-
-
-def encode_jpeg(picture: Plane) -> bytes:
-    """``picture`` (BGR) as JPEG of good quality."""
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return data.tobytes()
 
 
 class _Every:

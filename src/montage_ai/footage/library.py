@@ -87,10 +87,13 @@ class Library:
             rows = [(*key, seconds, jpeg) for seconds, jpeg in analysis.thumbnails]
             db.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", rows)
 
-    def thumbnail(self, digest: str, seconds: float) -> bytes | None:
-        """The JPEG closest to ``seconds`` of the clip, or None where there is none."""
-        query = "SELECT jpeg FROM thumbnails WHERE sha256 = ? AND version = ? ORDER BY ABS(seconds - ?) LIMIT 1"
-        row = self._db.one(query, digest, ANALYSIS_VERSION, seconds)
+    def thumbnail(self, digest: str, low: float, high: float) -> bytes | None:
+        """The JPEG from the clip's seconds ``low`` to ``high`` that is closest to their middle, or None."""
+        query = (
+            "SELECT jpeg FROM thumbnails WHERE sha256 = ? AND version = ? AND seconds BETWEEN ? AND ?"
+            " ORDER BY ABS(seconds - ?) LIMIT 1"
+        )
+        row = self._db.one(query, digest, ANALYSIS_VERSION, low, high, (low + high) / 2)
         return bytes(row[0]) if row else None
 
     def note(self, kind: str, digest: str, version: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
@@ -10,22 +10,27 @@ import av
 from montage_ai.edit.timeline import Timeline
 from montage_ai.errors import VerificationError
 from montage_ai.media.ffmpeg import run_ffmpeg
-from montage_ai.media.files import publishing, telling_disk_errors
+from montage_ai.media.files import publishing
 from montage_ai.render.encoding import timescale
 from montage_ai.render.segments import count_frames
 
 
-def assemble(timeline: Timeline, segments: Sequence[Path], sound: Path | None, output: Path) -> None:
-    """Write the film to ``output``. Raises ``VerificationError`` where the result is not what the timeline says."""
+def assemble(
+    timeline: Timeline,
+    segments: Sequence[Path],
+    sound: Path | None,
+    output: Path,
+    on_verified: Callable[[Path], None] = lambda _: None,
+) -> None:
+    """Write the film to ``output``; ``on_verified`` is called with it just before it gets that name.
+
+    Raises ``VerificationError`` where the result is not what the timeline says.
+    """
     with publishing(output) as draft:
-        listing = draft.with_suffix(".txt")
-        try:
-            with telling_disk_errors(output):
-                listing.write_text("".join(_entry(path) for path in segments), encoding="utf-8")
-            run_ffmpeg(_arguments(timeline, listing, sound, draft), about=output)
-        finally:
-            listing.unlink(missing_ok=True)
+        listing = "".join(_entry(path) for path in segments).encode()
+        run_ffmpeg(_arguments(timeline, sound, draft), feed=[listing], about=output)
         verify(timeline, draft, output)
+        on_verified(draft)
 
 
 def verify(timeline: Timeline, path: Path, shown_as: Path) -> None:
@@ -47,15 +52,16 @@ def verify(timeline: Timeline, path: Path, shown_as: Path) -> None:
         raise VerificationError(f"came out wrong ({'; '.join(problems)}) and was not kept.", file=shown_as, hint=hint)
 
 
-def _arguments(timeline: Timeline, listing: Path, sound: Path | None, output: Path) -> list[str]:
-    inputs = ["-f", "concat", "-safe", "0", "-i", f"file:{listing}"]
+def _arguments(timeline: Timeline, sound: Path | None, output: Path) -> list[str]:
+    inputs = ["-f", "concat", "-safe", "0", "-protocol_whitelist", "file,pipe", "-i", "pipe:0"]
     maps = ["-map", "0:v:0"]
     if sound is not None:
         inputs += ["-i", f"file:{sound}"]
         maps += ["-map", "1:a:0"]
     return [
         *("-loglevel", "error", *inputs, *maps, "-c", "copy"),
-        *("-video_track_timescale", str(timescale(timeline.fps)), "-movflags", "+faststart", "-f", "mp4"),
+        *("-video_track_timescale", str(timescale(timeline.fps)), "-movflags", "+faststart"),
+        *("-f", "mov" if output.suffix.lower() == ".mov" else "mp4"),
         f"file:{output}",
     ]
 

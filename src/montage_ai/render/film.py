@@ -43,10 +43,13 @@ class Rendered:
     seconds: float
 
 
-def render_film(timeline: Timeline, output: Path, emit: Emit) -> Rendered:
+def render_film(
+    timeline: Timeline, output: Path, emit: Emit, *, on_verified: Callable[[Path], None] = lambda _: None
+) -> Rendered:
     """Render ``timeline`` as ``output``. Segments that were rendered before are used again.
 
-    Raises ``MediaError`` for a clip that is gone or has changed, and the errors of the work.
+    ``on_verified`` is called with the verified film just before it gets its name. Raises ``MediaError`` for a clip
+    that is gone or has changed, and the errors of the work.
     """
     started = time.monotonic()
     folders = _Folders(config.cache_dir())
@@ -59,7 +62,7 @@ def render_film(timeline: Timeline, output: Path, emit: Emit) -> Rendered:
     _render_pieces(new, timeline, infos, sound, folders, emit)
     joining = time.monotonic()
     emit(StageStarted(_JOINING))
-    assemble(timeline, [folders.segment(s.key) for s in segments], sound, output)
+    assemble(timeline, [folders.segment(s.key) for s in segments], sound, output, on_verified)
     emit(StageDone(_JOINING, time.monotonic() - joining, f"{float(timeline.duration):.2f} s, {timeline.frames} frames"))
     for used in {folders.segment(s.key) for s in segments} | ({sound} if sound else set()):
         used.touch()

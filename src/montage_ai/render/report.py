@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
-from pathlib import Path
 from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.edit.film import Plan
-from montage_ai.edit.timeline import Item
+from montage_ai.edit.timeline import Item, Timeline
 from montage_ai.errors import printable
 from montage_ai.events import StageDone
-from montage_ai.footage.scan import Skipped
 from montage_ai.music.beat_grid import BeatGrid
 
 PEAKS_PER_SECOND = 20
@@ -26,15 +23,28 @@ _STRIP = 64  # of the pictures above it
 
 
 @dataclass(frozen=True)
+class LeftOutRow:
+    """A clip, or a stretch of it, that is not in the film, and why."""
+
+    name: str
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Report:
-    """What the page shows. ``pictures[k]`` is a JPEG of item k; ``mark`` is put into the page as it is."""
+    """What the page shows. ``pictures[k]`` is a JPEG of item k; ``mark`` is put into the page as it is.
+
+    ``length_reason`` says what the film's length comes from; ``left_out`` is None where nothing was chosen from.
+    """
 
     title: str
-    plan: Plan
-    grid: BeatGrid
+    timeline: Timeline
+    length_reason: str
+    grid: BeatGrid | None
     peaks: Sequence[float]
     pictures: Sequence[bytes | None]
-    skipped: Sequence[Skipped]
+    left_out: Sequence[LeftOutRow] | None
     stages: Sequence[StageDone]
     seconds: float
     mark: str
@@ -50,13 +60,13 @@ def waveform(samples: NDArray[np.float32], sample_rate: int) -> list[float]:
 
 def report_html(report: Report) -> str:
     """The page, with everything in it."""
-    timeline, grid = report.plan.timeline, report.grid
+    timeline = report.timeline
     facts = [
-        f"{float(timeline.duration):.2f} s ({escape(report.plan.length_reason)})",
+        f"{float(timeline.duration):.2f} s ({escape(report.length_reason)})",
         f"{len(timeline.items)} shots from {len({item.clip.sha256 for item in timeline.items})} clips",
         f"{timeline.width}&times;{timeline.height}, {float(timeline.fps):.5g} frames a second",
         f"style {escape(timeline.style)}",
-        escape(grid.reason.rstrip(".")),
+        escape(report.grid.reason.rstrip(".")) if report.grid else "no music",
     ]
     page = Template(resources.files("montage_ai.render").joinpath("report.html").read_text(encoding="utf-8"))
     return page.substitute(
@@ -72,16 +82,10 @@ def report_html(report: Report) -> str:
 
 def _film(report: Report) -> str:
     """The pictures over the waveform, on one time axis, as SVG."""
-    timeline, seconds = report.plan.timeline, float(report.plan.timeline.duration)
+    timeline, seconds = report.timeline, float(report.timeline.duration)
     scale = min(max(1100 / seconds, 24.0), 30_000 / seconds)  # pixels a second: a long film scrolls
     width = seconds * scale
-    marks = [_beat(beat, beat in set(report.grid.downbeats), scale) for beat in report.grid.beats if beat < seconds]
-    sections = [
-        f'<rect class="section {s.label}" x="{s.start * scale:.1f}" y="{_STRIP + 8}" '
-        f'width="{(min(s.end, seconds) - s.start) * scale:.1f}" height="{_HEIGHT}"><title>{s.label}</title></rect>'
-        for s in report.grid.sections
-        if s.start < seconds
-    ]
+    grid = _grid(report.grid, seconds, scale) if report.grid else ""
     cells = []
     for k, (start, item) in enumerate(zip(timeline.starts, timeline.items, strict=True)):
         left, length = float(start / timeline.fps) * scale, float(item.frames / timeline.fps) * scale
@@ -89,9 +93,21 @@ def _film(report: Report) -> str:
     height = _STRIP + 8 + _HEIGHT + 18
     return (
         f'<svg width="{width:.0f}" height="{height}" viewBox="0 0 {width:.0f} {height}" role="img" '
-        f'aria-label="The film over its music">{"".join(sections)}{_wave(report.peaks, seconds, scale)}'
-        f"{''.join(marks)}{''.join(cells)}{_axis(seconds, scale, height)}</svg>"
+        f'aria-label="The film over its music">{grid}{_wave(report.peaks, seconds, scale)}'
+        f"{''.join(cells)}{_axis(seconds, scale, height)}</svg>"
     )
+
+
+def _grid(grid: BeatGrid, seconds: float, scale: float) -> str:
+    """The sections as grounds of the waveform, and the beats as marks."""
+    downbeats = set(grid.downbeats)
+    sections = [
+        f'<rect class="section {s.label}" x="{s.start * scale:.1f}" y="{_STRIP + 8}" '
+        f'width="{(min(s.end, seconds) - s.start) * scale:.1f}" height="{_HEIGHT}"><title>{s.label}</title></rect>'
+        for s in grid.sections
+        if s.start < seconds
+    ]
+    return "".join(sections) + "".join(_beat(b, b in downbeats, scale) for b in grid.beats if b < seconds)
 
 
 def _cell(index: int, item: Item, left: float, length: float, picture: bytes | None) -> str:
@@ -130,11 +146,11 @@ def _axis(seconds: float, scale: float, height: float) -> str:
 
 
 def _shot(report: Report, index: int) -> str:
-    timeline = report.plan.timeline
-    item, slot = timeline.items[index], report.plan.slots[index]
+    timeline = report.timeline
+    item, first = timeline.items[index], timeline.starts[index]
     picture = report.pictures[index]
     image = f'<img src="{_data_url(picture)}" alt="" loading="lazy">' if picture else '<div class="blank"></div>'
-    start, end = float(slot.start / timeline.fps), float(slot.end / timeline.fps)
+    start, end = (float(frame / timeline.fps) for frame in (first, first + item.frames))
     source = (
         "photo" if item.clip.kind == "photo" else f"{float(item.start):.2f}&ndash;{float(item.end(timeline.fps)):.2f} s"
     )
@@ -148,15 +164,9 @@ def _shot(report: Report, index: int) -> str:
 
 
 def _left_out(report: Report) -> str:
-    used = {item.clip.path for item in report.plan.timeline.items}
-    rows = [_row(printable(s.path.name), "not used", s.reason) for s in report.skipped]
-    for piece in report.plan.left_out:
-        span = "" if piece.clip.is_photo else f"{piece.low:.1f}–{piece.high:.1f} s"
-        rows.append(_row(printable(piece.clip.name), span, piece.reason))
-    rows += [
-        _row(printable(Path(name).name), "not chosen", "other moments fitted better")
-        for name in dict.fromkeys(str(path) for path in report.plan.offered if path not in used)
-    ]
+    if report.left_out is None:
+        return _row("Nothing", "", "the timeline was rendered as it stands")
+    rows = [_row(printable(row.name), row.where, row.reason) for row in report.left_out]
     return "".join(rows) or _row("Nothing", "", "every clip is in the film")
 
 
