@@ -37,6 +37,26 @@ def test_a_shaky_clip_is_steadied_and_a_steady_one_left_alone(program: Program, 
     assert "does not shake" in ran.out
 
 
+def test_the_same_command_runs_again_and_nothing_of_someone_elses_is_replaced(
+    program: Program, footage: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "steady"
+    command = ("stabilize", footage / "handheld.mp4", footage / "ball.mp4", "-o", out)
+    assert program(*command).code == 0
+    steady = out / "handheld_stabilized.mp4"
+    first = steady.read_bytes()
+    again = program(*command)
+    assert again.code == 0, again.err
+    assert steady.read_bytes() == first
+    steady.write_bytes(b"precious")
+    ran = program(*command)
+    assert ran.code == 2
+    assert "handheld_stabilized.mp4: exists and was not made by this program" in ran.err
+    assert steady.read_bytes() == b"precious"
+    assert program(*command, "--force").code == 0
+    assert steady.read_bytes() == first
+
+
 def test_from_python_as_a_drop_in(footage: Path, tmp_path: Path) -> None:
     source = tmp_path / "hand held.mp4"
     source.write_bytes((footage / "handheld.mp4").read_bytes())

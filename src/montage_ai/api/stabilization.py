@@ -11,12 +11,14 @@ from montage_ai import config
 from montage_ai.errors import MediaError, OutputExistsError, UserError
 from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import run_ffmpeg
-from montage_ai.media.files import publishing
+from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
 from montage_ai.offload.offloader import Offloader
 from montage_ai.parallel import StopSign, cores, run_all
 from montage_ai.tasks.stabilize import CLIP, Stabilize
 from montage_ai.tasks.task import InputFile
+
+_MADE = "stabilized"
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class StabilizationService:
     ) -> list[Stabilized]:
         """Steady each source into the output at its place; ``on_done`` is told of each as it is ready."""
         pairs = dict(zip(sources, outputs, strict=True))
-        for source, output in pairs.items():
-            _check(source, output, force)
         with Library(config.data_dir()) as library, Offloader() as offloader:
+            for source, output in pairs.items():
+                _check(source, output, library, force)
 
             def work(source: Path, sign: StopSign) -> Stabilized:
                 return self._one(source, pairs[source], library, offloader, sign, lambda f: on_fraction(source, f))
@@ -97,13 +99,22 @@ class StabilizationService:
             else:
                 run_ffmpeg(["-loglevel", "error", "-i", f"file:{source.absolute()}", "-c", "copy", f"file:{draft}"])
             probe(draft)
+            if sha256(draft) != task.source.sha256:
+                library.write_note(_MADE, sha256(draft), 1, "")
         return Stabilized(source, output, steady, float(made.data["shake"]))
 
 
-def _check(source: Path, output: Path, force: bool) -> None:
+def _check(source: Path, output: Path, library: Library, force: bool) -> None:
     if probe(source).kind != "video":
         raise MediaError("is not a video.", file=source, hint="Only videos can be stabilised.")
     if output.exists() and output.samefile(source):
         raise UserError("is the source, which is never written.", file=output, hint="Choose another name.")
-    if output.exists() and not force:
-        raise OutputExistsError("exists.", file=output, hint="Choose another name, or use --force to replace it.")
+    if output.exists() and not force and not _made_by_us(source, output, library):
+        hint = "Choose another name, or use --force to replace it."
+        raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
+
+
+def _made_by_us(source: Path, output: Path, library: Library) -> bool:
+    """Whether ``output`` is a clip that was steadied here, or a copy of ``source``: then nothing is lost with it."""
+    digest = library.digest(output)
+    return library.note(_MADE, digest, 1) is not None or digest == library.digest(source)
