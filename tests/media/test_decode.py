@@ -117,9 +117,13 @@ def test_the_picture_is_the_one_that_ffmpeg_shows(request: pytest.FixtureRequest
     assert apart(luma[::-1, ::-1], limited) > 20
 
 
-@pytest.mark.parametrize("turns", ["90", "180", "-90"])
-def test_all_three_views_of_a_turned_clip_are_upright(make: FFmpeg, plain: Path, turns: str) -> None:
-    turned = make("-display_rotation", turns, "-i", plain, "-t", "0.2", "-c", "copy", f"views{turns}.mp4")
+@pytest.mark.parametrize("flips", [(), ("-display_hflip",), ("-display_vflip",)], ids=["", "hflip", "vflip"])
+@pytest.mark.parametrize("turns", ["0", "90", "180", "-90"])
+def test_all_three_views_of_a_turned_or_mirrored_clip_are_upright(
+    make: FFmpeg, plain: Path, turns: str, flips: tuple[str, ...]
+) -> None:
+    name = f"views{turns}{''.join(flips)}.mp4"
+    turned = make("-display_rotation", turns, *flips, "-i", plain, "-t", "0.2", "-c", "copy", name)
     watcher, _ = watch(turned)
     assert watcher.bgr is not None
     assert watcher.upright is not None
@@ -222,6 +226,12 @@ def test_a_photo_is_one_frame_at_zero(turned_photo: Path) -> None:
     assert (frame.index, frame.time) == (0, 0)
     assert frame.luma.shape[0] == ANALYSIS_SIDE > frame.luma.shape[1]
     assert frame.bgr(120).shape == (120, 80, 3)
+
+
+def test_b_frames_in_avi_are_all_seen_and_in_order(make: FFmpeg, plain: Path) -> None:
+    watcher, decoded = watch(make("-i", plain, "-c:v", "copy", "-an", "frames.avi"))
+    assert len(watcher.luma) == 60
+    assert len(set(np.diff(decoded.ticks).tolist())) == 1
 
 
 @pytest.mark.parametrize(("rotation", "corner"), [(0, (0, 0)), (90, (-1, 0)), (180, (-1, -1)), (270, (0, -1))])

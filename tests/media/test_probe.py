@@ -14,6 +14,7 @@ import pytest
 
 from montage_ai.errors import MediaError
 from montage_ai.media.probe import MediaInfo, probe
+from tests.conftest import MOVING
 
 FFmpeg = Callable[..., Path]
 
@@ -94,9 +95,11 @@ def test_times_count_from_the_first_frame_wherever_the_container_begins(make: FF
     assert abs(picture.offset) < Fraction(1, 10)
 
 
-def test_a_seek_into_a_file_without_an_index_is_aimed_early(make: FFmpeg, plain: Path) -> None:
-    assert probe(make("-i", plain, "-c", "copy", "plain.ts")).seek_margin > 0
-    assert probe(plain).seek_margin == 0
+def test_interlaced_pictures_are_known(make: FFmpeg) -> None:
+    fields = make(*MOVING, "-vf", "interlace", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "fields.mpg")
+    whole = make(*MOVING, "-t", "0.2", "-c:v", "mpeg2video", "whole.mpg")
+    assert probe(fields).picture.interlaced
+    assert not probe(whole).picture.interlaced
 
 
 def test_what_is_known_survives_json(hdr: Path, vfr: Path) -> None:

@@ -74,7 +74,7 @@ def ffmpeg(frames: Frames, filters: str, cwd: Path, *, output: bool = True) -> F
 
 def detect(frames: Frames, cwd: Path) -> Motions:
     ffmpeg(frames, detect_filter(), cwd, output=False)
-    return read_motions((cwd / MOTIONS_FILE).read_text(), WIDTH, HEIGHT)
+    return read_motions((cwd / MOTIONS_FILE).read_text().splitlines(), WIDTH, HEIGHT)
 
 
 def render(frames: Frames, corrections: Corrections, cwd: Path, *, black: bool = False) -> Frames:
@@ -140,16 +140,16 @@ class TestDetection:
 
     def test_a_file_of_something_else_is_refused(self) -> None:
         with pytest.raises(WorkError, match="cannot be read"):
-            read_local_motions("TRF1\x00\x01")
+            list(read_local_motions(["TRF1\x00\x01"]))
 
     def test_a_damaged_file_is_refused(self) -> None:
         text = "VID.STAB 1\nFrame 1 (List 0 [])\nFrame 2 (List 2 [(LM 0 0 107 107 48 0.34 0.12)])\n"
         with pytest.raises(WorkError, match="damaged at frame 2"):
-            read_local_motions(text)
+            list(read_local_motions(text.splitlines()))
 
     def test_reads_every_number(self) -> None:
         text = "VID.STAB 1\n# a = 1\nFrame 1 (List 0 [])\nFrame 2 (List 1 [(LM -3 12 107 45 48 0.345329 0.128906)])\n"
-        first, second = read_local_motions(text)
+        first, second = list(read_local_motions(text.splitlines()))
         assert first.shape == (0, 5)
         assert second.tolist() == [[-3, 12, 107, 45, 0.128906]]
 
@@ -209,7 +209,7 @@ class TestStabilizing:
         path = shaken(40, 2.5)
         frames = filmed(path, picture)
         ffmpeg(frames, f"scale=480:270:flags=area,{detect_filter()}", tmp_path, output=False)
-        small = read_motions((tmp_path / MOTIONS_FILE).read_text(), 480, 270)
+        small = read_motions((tmp_path / MOTIONS_FILE).read_text().splitlines(), 480, 270)
         corrections = correct(small.scaled(WIDTH, HEIGHT))
         assert (corrections.width, corrections.height) == (WIDTH, HEIGHT)
         assert jitter(shown(path, corrections)) < 0.2 * jitter(path[:, 0] + 1j * path[:, 1])
@@ -220,7 +220,7 @@ class TestStabilizing:
         part = [FFMPEG, "-v", "error", "-ss", "3.217", "-t", "1", "-i", str(ROOFTOP), "-an", "-fps_mode", "passthrough"]
         seen = [*part, "-vf", detect_filter(), "-f", "framemd5", "-"]
         detected = subprocess.run(seen, cwd=tmp_path, capture_output=True, check=True).stdout
-        motions = read_motions((tmp_path / MOTIONS_FILE).read_text(), 640, 360)
+        motions = read_motions((tmp_path / MOTIONS_FILE).read_text().splitlines(), 640, 360)
         still = replace(motions, steps=np.zeros_like(motions.steps))
         (tmp_path / CORRECTIONS_FILE).write_text(corrections_text(correct(still)))
         shown_frames = [*part, "-vf", transform_filter(), "-f", "framemd5", "-"]

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from montage_ai.errors import MediaError
-from montage_ai.media.probe import MediaInfo, open_media, picture_stream
+from montage_ai.media.probe import MediaInfo, open_media, picture_stream, shown_at
 
 Plane = NDArray[np.uint8]
 
@@ -40,6 +40,7 @@ class Frame:
     v: Plane
     _full: av.VideoFrame = field(repr=False)
     _rotation: int = 0
+    _mirrored: bool = False
     _sample_aspect: Fraction = Fraction(1)
 
     def full_luma(self) -> Plane:
@@ -53,13 +54,13 @@ class Frame:
         """The luma plane upright, its longer side scaled to ``side`` pixels."""
         width, height = _fit(round(self._full.width * self._sample_aspect), self._full.height, side)
         small = cv2.resize(self.full_luma(), (width, height), interpolation=cv2.INTER_AREA)
-        return turn(small.astype(np.uint8, copy=False), self._rotation)
+        return turn(small.astype(np.uint8, copy=False), self._rotation, self._mirrored)
 
     def bgr(self, side: int) -> Plane:
         """The frame upright as (height, width, 3) BGR, its longer side scaled to ``side`` pixels."""
         width, height = _fit(round(self._full.width * self._sample_aspect), self._full.height, side)
         small = self._full.reformat(width, height, "bgr24", interpolation=Interpolation.AREA)
-        return turn(small.to_ndarray().astype(np.uint8, copy=False), self._rotation)
+        return turn(small.to_ndarray().astype(np.uint8, copy=False), self._rotation, self._mirrored)
 
 
 class Consumer(Protocol):
@@ -118,9 +119,10 @@ def photo_frame(picture: Plane) -> Frame:
     return Frame(0, Fraction(0), luma, u, v, full)
 
 
-def turn(picture: Plane, rotation: int) -> Plane:
-    """``picture`` turned by ``rotation`` degrees counter-clockwise (a multiple of 90)."""
-    return np.asarray(cv2.rotate(picture, _TURNS[rotation]), np.uint8) if rotation else picture
+def turn(picture: Plane, rotation: int, mirrored: bool = False) -> Plane:
+    """``picture`` turned by ``rotation`` degrees counter-clockwise (a multiple of 90), then ``mirrored``."""
+    turned = np.asarray(cv2.rotate(picture, _TURNS[rotation]), np.uint8) if rotation else picture
+    return np.asarray(cv2.flip(turned, 1), np.uint8) if mirrored else turned
 
 
 class _Reader:
@@ -138,21 +140,20 @@ class _Reader:
         reformat = VideoReformatter().reformat
         last = Fraction(-1)
         index = 0
-        for frame in self._frames():
-            if frame.pts is None:
-                continue
-            time = (frame.pts - picture.first_pts) * picture.time_base
+        for at, frame in self._frames():
+            time = (at - picture.first_pts) * picture.time_base
             if time <= last:  # a second picture for the same moment is never shown
                 continue
             last = time
             small = reformat(
                 frame, width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA
             )
-            luma, u, v = (turn(_plane(small, i), picture.rotation) for i in range(3))
-            yield Frame(index, time, luma, u, v, frame, picture.rotation, picture.sample_aspect)
+            luma, u, v = (turn(_plane(small, i), picture.rotation, picture.mirrored) for i in range(3))
+            yield Frame(index, time, luma, u, v, frame, picture.rotation, picture.mirrored, picture.sample_aspect)
             index += 1
 
-    def _frames(self) -> Iterator[av.VideoFrame]:
+    def _frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Every frame that has a time, with it; in AVI the last ones have none, and follow at the same pace."""
         with open_media(self.info.path) as container:
             stream = picture_stream(container)
             if stream is None:
@@ -160,6 +161,7 @@ class _Reader:
             stream.thread_type = "FRAME" if self.threads > 1 else "NONE"
             stream.codec_context.thread_count = self.threads
             packets = container.demux(stream)
+            last, step, in_order = 0, 1, container.format.name == "avi"
             while True:
                 try:
                     packet = next(packets)
@@ -169,7 +171,13 @@ class _Reader:
                     self.broken_end = error.strerror
                     return
                 try:
-                    yield from packet.decode()
+                    for frame in packet.decode():
+                        at = shown_at(frame, container)
+                        if at is None and in_order:
+                            at = last + step
+                        if at is not None:
+                            last, step = at, max(at - last, 1)
+                            yield at, frame
                 except av.error.EOFError:
                     return
                 except av.error.FFmpegError:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import av
 import av.error
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream as AvVideoStream
 from pydantic import BaseModel, ConfigDict
@@ -21,8 +22,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 AUDIO_SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".m4a", ".aac", ".ogg", ".opus", ".aif", ".aiff", ".wma"})
 
-# Demuxers that find a time by guessing a byte position: a seek may land late, so it is aimed early.
-_UNINDEXED = frozenset({"mpeg", "mpegts", "mpegvideo", "mpegtsraw", "h264", "hevc", "m4v", "flv"})
 _HDR_TRANSFERS = frozenset({16, 18})  # PQ (SMPTE 2084), HLG (ARIB STD-B67): ITU-T H.273
 
 
@@ -51,7 +50,10 @@ class VideoStream(_Model):
     coded_height: int
     sample_aspect: Fraction
     rotation: Literal[0, 90, 180, 270]
-    """Degrees counter-clockwise that turn the coded picture upright."""
+    """Degrees counter-clockwise that turn the coded picture upright ..."""
+    mirrored: bool = False
+    """... and whether left and right are then to be exchanged."""
+    interlaced: bool = False
     width: int
     height: int
     fps: Fraction
@@ -96,11 +98,6 @@ class MediaInfo(_Model):
             raise MediaError("has no picture.", file=self.path, hint="Give a video or a photo.")
         return self.video
 
-    @property
-    def seek_margin(self) -> float:
-        """Seconds by which a seek has to be aimed early so that it never lands late."""
-        return 3.0 if set(self.container.split(",")) & _UNINDEXED else 0.0
-
 
 def probe(path: Path) -> MediaInfo:
     """Read what ``path`` is.
@@ -122,6 +119,14 @@ def open_media(path: Path) -> InputContainer:
         return av.open(f"file:{path.absolute()}", metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise _unreadable(path, error) from error
+
+
+def shown_at(frame: av.VideoFrame, container: InputContainer) -> int | None:
+    """When a frame is shown, in its stream's time base: None where the file does not say.
+
+    AVI knows no such times, only the order of the frames, so there the time of decoding counts, as with FFmpeg.
+    """
+    return frame.dts if container.format.name == "avi" else frame.pts
 
 
 def picture_stream(container: InputContainer) -> AvVideoStream | None:
@@ -156,12 +161,12 @@ def _describe_video(path: Path, container: InputContainer, stream: AvVideoStream
     frame = next(container.decode(stream), None)
     if frame is None:
         raise MediaError("holds no picture that can be decoded.", file=path, hint="Export the clip again.")
-    rotation: Any = round(frame.rotation / 90) * 90 % 360
+    rotation, mirrored = _orientation(frame)
     sample_aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
     wide = (round(frame.width * sample_aspect), frame.height)
     width, height = wide if rotation % 180 == 0 else wide[::-1]
     time_base = stream.time_base or Fraction(1, 90_000)
-    first_pts = frame.pts if frame.pts is not None else 0
+    first_pts = shown_at(frame, container) or 0
     component = frame.format.components[0]
     return VideoStream(
         codec=stream.codec_context.name,
@@ -169,6 +174,8 @@ def _describe_video(path: Path, container: InputContainer, stream: AvVideoStream
         coded_height=frame.height,
         sample_aspect=sample_aspect,
         rotation=rotation,
+        mirrored=mirrored,
+        interlaced=frame.interlaced_frame,
         width=width,
         height=height,
         fps=_frame_rate(stream),
@@ -185,6 +192,23 @@ def _describe_video(path: Path, container: InputContainer, stream: AvVideoStream
             full_range=int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"),
         ),
     )
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[Any, bool]:
+    """Degrees counter-clockwise, and whether left and right are exchanged after that: from the display matrix.
+
+    Its rows say where the picture's axes lie on the screen: a negative determinant mirrors.
+    """
+    try:
+        found: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV refuses all where it knows one not (a photo's EXIF)
+        return round(frame.rotation / 90) * 90 % 360, False
+    if found is None:
+        return 0, False
+    a, b, _, c, d = np.frombuffer(bytes(found), np.int32)[:5].astype(np.float64)
+    mirrored = bool(a * d < b * c)
+    angle = -np.degrees(np.arctan2(b, -a if mirrored else a))
+    return round(angle / 90) * 90 % 360, mirrored
 
 
 def _frame_rate(stream: AvVideoStream) -> Fraction:

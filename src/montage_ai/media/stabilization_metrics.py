@@ -147,7 +147,7 @@ class Observed:
 def observe(path: Path, *, track: bool = True) -> Observed:
     """Look at all frames of a clip; without ``track`` its ``steps`` are empty."""
     info = probe(path)
-    observer = _Observer(info.picture.rotation, track)
+    observer = _Observer(info.picture.rotation, info.picture.mirrored, track)
     decode_pass(info, [observer])
     steps = np.array(observer.steps, np.float64).reshape(-1, 3, 3)
     itf = float(np.mean(observer.fidelities)) if observer.fidelities else IDENTICAL_PSNR
@@ -172,8 +172,8 @@ def match(first: Features, second: Features, *, rigid: bool = False) -> Reals | 
 class _Observer:
     """A consumer of the decode pass that follows points from frame to frame."""
 
-    def __init__(self, rotation: int, track: bool) -> None:
-        self.rotation = rotation
+    def __init__(self, rotation: int, mirrored: bool, track: bool) -> None:
+        self.rotation, self.mirrored = rotation, mirrored
         self.track = track
         self.steps: list[Reals] = []
         self.fidelities: list[float] = []
@@ -182,7 +182,7 @@ class _Observer:
         self._last: Plane | None = None
 
     def push(self, frame: Frame) -> None:
-        picture = _small(turn(frame.full_luma(), self.rotation)).copy()
+        picture = _small(turn(frame.full_luma(), self.rotation, self.mirrored)).copy()
         keypoints, descriptors = self._orb.detectAndCompute(picture, None)
         places = np.array([k.pt for k in keypoints], np.float32).reshape(-1, 2)
         described = np.zeros((0, 32), np.uint8) if descriptors is None else np.asarray(descriptors, np.uint8)

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +38,11 @@ MOTIONS_FILE = "motions.trf"
 CORRECTIONS_FILE = "corrections.trf"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_FRAME = re.compile(r"^Frame (\d+) \(List (\d+) \[(.*)\]\)$", re.MULTILINE)
-_LOCAL = re.compile(r"\(LM (-?\d+) (-?\d+) (-?\d+) (-?\d+) \d+ [\d.naife+-]+ ([\d.naife+-]+)\)")
+_FRAME = re.compile(r"Frame (\d+) \(List (\d+) \[(.*)\]\)")
+_NUMBERS = str.maketrans("LM(),", "     ")
+_VALUES = 7  # of a field: move x, y, place x, y, size, contrast, mismatch
+_KEPT = [0, 1, 2, 3, 6]
+_AT_ONCE = 500  # frames whose motions are fitted together: more are no faster, and take memory
 
 _MIN_FIELDS = 4
 _MIN_SPREAD = 0.14  # of the diagonal, RMS, half of what a full picture has: one thing that moves is not the camera
@@ -74,33 +79,39 @@ def corrections_text(corrections: Corrections) -> str:
     return "".join(f"0 {-q.real:.4f} {-q.imag:.4f} {angle:.7f} {zoom:.6f} 0\n" for q, angle, zoom in rows)
 
 
-def read_motions(text: str, width: int, height: int) -> Motions:
-    """The camera's motions, from the file that ``detect_filter`` wrote for pictures of ``width`` by ``height``."""
-    fields = read_local_motions(text)
+def read_motions(lines: Iterable[str], width: int, height: int) -> Motions:
+    """The camera's motions, from the lines of the file that ``detect_filter`` wrote for pictures of that size."""
     centre = np.array([width // 2, height // 2], np.float64)
-    places, moves, weights = _padded(fields)
-    steps = _fit_similarities(places - centre, moves, weights, math.hypot(width, height))
+    fields, parts = read_local_motions(lines), []
+    while some := list(islice(fields, _AT_ONCE)):
+        places, moves, weights = _padded(some)
+        parts.append(_fit_similarities(places - centre, moves, weights, math.hypot(width, height)))
+    steps = np.concatenate(parts) if parts else np.zeros((0, 4))
     steps[:1] = 0.0
     motions = Motions(width, height, steps)
     motions.check()
     return motions
 
 
-def read_local_motions(text: str) -> list[Reals]:
+def read_local_motions(lines: Iterable[str]) -> Iterator[Reals]:
     """vid.stab's measured fields, frame by frame: (fields, 5) of move x, y, place x, y in pixels, and mismatch.
 
     A move leads from a place in this frame to the same thing in the frame before. Raises ``WorkError`` for a file
     that is not vid.stab's, or incomplete.
     """
-    if not text.startswith("VID.STAB"):
+    lines = iter(lines)
+    if not next(lines, "").startswith("VID.STAB"):
         raise WorkError("vid.stab's motions cannot be read.", hint="Is another FFmpeg used for them?")
-    frames: list[Reals] = []
-    for number, count, listed in _FRAME.findall(text):
-        fields = np.array(_LOCAL.findall(listed), np.float64).reshape(-1, 5)
-        if len(fields) != int(count) or int(number) != len(frames) + 1:
+    number = 0
+    for line in lines:
+        if line.startswith("#") or not line.strip():
+            continue
+        number += 1
+        frame = _FRAME.fullmatch(line.rstrip())
+        values = np.fromstring(frame[3].translate(_NUMBERS), sep=" ") if frame else np.zeros(1)
+        if frame is None or int(frame[1]) != number or values.size != _VALUES * int(frame[2]):
             raise WorkError(f"vid.stab's motions are damaged at frame {number}.")
-        frames.append(fields)
-    return frames
+        yield values.reshape(-1, _VALUES)[:, _KEPT]
 
 
 def _safe(name: str) -> str:

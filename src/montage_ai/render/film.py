@@ -16,6 +16,7 @@ from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.files import write_atomically
 from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.media.stretch import Stretch, seek_margin
 from montage_ai.media.vidstab import corrections_text, transform_filter
 from montage_ai.offload.cache import prune
 from montage_ai.offload.offloader import Offloader
@@ -134,7 +135,7 @@ def _steady(timeline: Timeline, infos: dict[Path, MediaInfo], scratch: Path, emi
             item = timeline.items[index]
             fps = infos[item.clip.path].picture.fps
             if item.stabilize == "always" or shake(motions, float(fps)) > SHAKY:
-                steadied[index] = _corrections(motions, tasks[index], fps, scratch)
+                steadied[index] = _corrections(motions, tasks[index].stretch(infos[item.clip.path]), scratch)
     alone = len(tasks) - len(steadied)
     summary = counted(len(steadied), "shot") + (f"; {alone} more found not to shake, left alone" if alone else "")
     emit(StageDone(_STEADYING, time.monotonic() - started, summary))
@@ -154,13 +155,13 @@ def _stabilize_task(timeline: Timeline, index: int, info: MediaInfo) -> Stabiliz
     return Stabilize(source=source, start=start, seconds=seconds)
 
 
-def _corrections(motions: Motions, task: Stabilize, fps: Fraction, scratch: Path) -> Steadied:
+def _corrections(motions: Motions, stretch: Stretch, scratch: Path) -> Steadied:
     """Smoothed over half a second each way."""
-    text = corrections_text(correct(motions, smoothing=max(1, round(fps / 2))))
+    text = corrections_text(correct(motions, smoothing=max(1, round(stretch.info.picture.fps / 2))))
     digest = hashlib.sha256(text.encode()).hexdigest()
     path = scratch / f"c{digest[:20]}.trf"
     write_atomically(path, text)
-    return Steadied(path, transform_filter(path.name), task.start, task.seconds, digest)
+    return Steadied(path, transform_filter(path.name), stretch, digest)
 
 
 def _layer_maker(
@@ -176,7 +177,9 @@ def _layer_maker(
     def make(index: int, item: Item, offset: int, frames: int) -> Layer:
         lut = None if item.grade.neutral else lut_file(item.grade, folders.scratch)
         if item.clip.kind == "video":
-            return Layer(item, infos[item.clip.path], offset, frames, lut, steadied.get(index))
+            info = infos[item.clip.path]
+            margin = seek_margin(info, item.source_time(offset, timeline.fps))
+            return Layer(item, info, offset, frames, lut, steadied.get(index), margin)
         before, after = _handles(timeline, index)
         if index not in photos:
             photos[index] = film_photo(item, canvas, before, after, folders.photos)

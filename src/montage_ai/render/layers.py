@@ -7,25 +7,22 @@ from fractions import Fraction
 from pathlib import Path
 
 from montage_ai.edit.timeline import Item
+from montage_ai.media.filters import SCALER, square_pixels, to_bt709, to_sdr, whole_frames
 from montage_ai.media.probe import MediaInfo, VideoStream
+from montage_ai.media.stretch import Stretch
 
 _BLUR_BELOW = 0.62
 """A clip this much narrower than the film is shown whole over a blurred copy; others are cropped to fill."""
-_SD_HEIGHT = 576
 _TIE = 3
-
-SCALER = "flags=bicubic"
 
 
 @dataclass(frozen=True)
 class Steadied:
-    """What stabilises an item: the file that ``vidstabtransform`` reads, and the stretch that it was made for: the
-    clip's time of its start, and its length."""
+    """What stabilises an item: the file that ``vidstabtransform`` reads, and the stretch that it was made for."""
 
     corrections: Path
     filter: str
-    since: Fraction
-    seconds: Fraction
+    stretch: Stretch
     digest: str
 
 
@@ -40,7 +37,10 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Layer:
-    """``frames`` output frames of an item, from output frame ``offset`` of it on (negative: before its start)."""
+    """``frames`` output frames of an item, from output frame ``offset`` of it on (negative: before its start).
+
+    Its clip is read from ``margin`` seconds earlier than needed (see ``media.stretch``).
+    """
 
     item: Item
     info: MediaInfo
@@ -48,6 +48,7 @@ class Layer:
     frames: int
     lut: Path | None = None
     steadied: Steadied | None = None
+    margin: Fraction = Fraction(0)
 
     def start(self, fps: Fraction) -> Fraction:
         """The clip's time of the first output frame."""
@@ -56,41 +57,35 @@ class Layer:
 
 def input_arguments(layer: Layer, canvas: Canvas) -> list[str]:
     """Read the layer's stretch of its clip, from a little before it: what is on screen at its start began earlier."""
-    since = _seek_time(layer, canvas.fps)
-    shown = layer.start(canvas.fps) - since + layer.frames * layer.item.speed / canvas.fps
-    seconds = layer.steadied.seconds if layer.steadied else layer.info.picture.offset + shown + Fraction(1, 2)
-    offset = since + layer.info.picture.offset
-    seek = ["-ss", f"{float(offset):.6f}"] if since > 0 else []
-    return [*seek, "-t", f"{float(seconds):.6f}", "-i", f"file:{layer.info.path.absolute()}"]
+    return _stretch(layer, canvas.fps).input_arguments()
 
 
 def filter_chain(layer: Layer, canvas: Canvas, name: str) -> str:
     """The filters from the decoded clip to the film's frames; ``name`` keeps their inner labels apart."""
     picture = layer.info.picture
     timing = _timing(layer, canvas.fps)
-    # Every frame that was measured must pass the transform, in order: it comes first.
-    head = [layer.steadied.filter, *timing] if layer.steadied else timing
+    head = whole_frames(picture)
+    if layer.steadied:  # every frame that was measured must pass the transform, in order
+        head = [*layer.steadied.stretch.filters(), *head, *square_pixels(picture), layer.steadied.filter]
     shape = _shape(layer, picture, canvas, name)
     tail = ["setsar=1", *_grade(layer), "format=yuv420p", *_tags()]
-    return ",".join([*head, *_to_sdr(picture), *shape, *tail])
+    return ",".join([*head, *timing, *to_sdr(picture), *shape, *tail])
 
 
-def _seek_time(layer: Layer, fps: Fraction) -> Fraction:
+def _stretch(layer: Layer, fps: Fraction) -> Stretch:
+    """What is read of the clip. FFmpeg rounds a seek to the stream's own ticks: aimed at a tick, times stay exact."""
     if layer.steadied:
-        return layer.steadied.since
+        return layer.steadied.stretch
     picture = layer.info.picture
-    early = layer.start(fps) - Fraction(5, 2) / picture.fps - Fraction(layer.info.seek_margin)
-    # FFmpeg rounds a seek to the stream's own ticks: aimed at a tick, times stay exact.
-    return max(Fraction(0), early // picture.time_base * picture.time_base)
+    early = layer.start(fps) - Fraction(5, 2) / picture.fps - layer.margin
+    since = max(Fraction(0), early // picture.time_base * picture.time_base)
+    shown = layer.start(fps) - since + layer.frames * layer.item.speed / fps
+    return Stretch(layer.info, since, picture.offset + shown + Fraction(1, 2))
 
 
 def _timing(layer: Layer, fps: Fraction) -> list[str]:
-    """Source times to output frames. See ``edit.timeline.shown_source_frames`` for the rule.
-
-    Without a seek FFmpeg counts from the container's start, with one from the seek time.
-    """
-    since = _seek_time(layer, fps)
-    zero = layer.start(fps) - since + (layer.info.picture.offset if since == 0 else 0)
+    """Source times to output frames. See ``edit.timeline.shown_source_frames`` for the rule."""
+    zero = _stretch(layer, fps).time_of(layer.start(fps))
     speed = f"/{float(layer.item.speed):.9f}" if layer.item.speed != 1 else ""
     # In microseconds, and a few later: what falls on the half between two output frames goes to the later one.
     shift = f"setpts='(PTS-{float(zero):.6f}/TB){speed}+{_TIE}'"
@@ -101,7 +96,7 @@ def _timing(layer: Layer, fps: Fraction) -> list[str]:
 def _shape(layer: Layer, picture: VideoStream, canvas: Canvas, name: str) -> list[str]:
     film = Fraction(canvas.width, canvas.height)
     clip = Fraction(picture.width, picture.height)
-    colour = _matrix(picture)
+    colour = to_bt709(picture)
     target = f"{canvas.width}:{canvas.height}"
     if clip / film < _BLUR_BELOW:
         return [_over_blur(canvas, colour, name)]
@@ -129,31 +124,6 @@ def _over_blur(canvas: Canvas, colour: str, name: str) -> str:
         f"[{name}back]{fill}:{colour},eq=brightness=-0.06[{name}fill];[{name}front]{whole}[{name}whole];"
         f"[{name}fill][{name}whole]overlay=(W-w)/2:(H-h)/2"
     )
-
-
-def _matrix(picture: VideoStream) -> str:
-    """Convert to BT.709, limited range. A clip that does not say is BT.601 in standard definition, else BT.709."""
-    if picture.colour.hdr:
-        return "out_color_matrix=bt709:out_range=tv"
-    named = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-    matrix = named.get(picture.colour.matrix, "bt601" if picture.coded_height <= _SD_HEIGHT else "bt709")
-    full = "pc" if picture.colour.full_range else "tv"
-    return f"in_color_matrix={matrix}:in_range={full}:out_color_matrix=bt709:out_range=tv"
-
-
-def _to_sdr(picture: VideoStream) -> list[str]:
-    """Map HDR (PQ, HLG) to BT.709: to linear light, into BT.709's primaries, the tone curve of Hable, and back."""
-    if not picture.colour.hdr:
-        return []
-    transfer = {16: "smpte2084", 18: "arib-std-b67"}[picture.colour.transfer]
-    return [
-        f"zscale=tin={transfer}:min=2020_ncl:pin=2020:t=linear:npl=100",
-        "format=gbrpf32le",
-        "zscale=p=709",
-        "tonemap=hable:desat=0",
-        "zscale=t=709:m=709:r=limited",
-        "format=yuv420p",
-    ]
 
 
 def _grade(layer: Layer) -> list[str]:

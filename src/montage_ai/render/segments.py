@@ -53,10 +53,10 @@ class Segment:
         """The filter graph."""
         chains = [filter_chain(layer, self.canvas, name) for layer, name in zip(self.layers, "ab", strict=False)]
         if self.transition is None:
-            return ",".join([f"[0:v:0]{chains[0]}", *self._fades()]) + "[film]"
+            return ",".join([f"[0:V:0]{chains[0]}", *self._fades()]) + "[film]"
         seconds = f"{float(self.frames / self.canvas.fps):.6f}"
         join = f"[a][b]xfade=transition={_XFADE[self.transition]}:duration={seconds}:offset=0,format=yuv420p[film]"
-        return f"[0:v:0]{chains[0]}[a];[1:v:0]{chains[1]}[b];{join}"
+        return f"[0:V:0]{chains[0]}[a];[1:V:0]{chains[1]}[b];{join}"
 
     def arguments(self, output: Path) -> list[str]:
         """FFmpeg's arguments. One thread each: several segments run side by side."""

@@ -15,12 +15,15 @@ from montage_ai.errors import TaskError
 from montage_ai.media import vidstab
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.filters import square_pixels, square_size, to_sdr, whole_frames
 from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.media.stretch import Stretch, seek_margin
 from montage_ai.tasks.task import InputFile, Needs, OnFraction, Payload, Task, Variant, Work
 
 MOTIONS = "motions.json"
 CLIP = "clip.mp4"
 
+_EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
 _DETECT_SHARE = 0.4  # of the time that a whole clip takes
 
 
@@ -32,7 +35,7 @@ class Stabilize(Task):
     """
 
     name: ClassVar = "stabilize"
-    version: ClassVar = 1
+    version: ClassVar = 2
     needs: ClassVar = Needs(filters=frozenset({"vidstabdetect", "vidstabtransform"}))
 
     source: InputFile
@@ -48,6 +51,10 @@ class Stabilize(Task):
 
     def inputs(self) -> tuple[InputFile, ...]:
         return (self.source,)
+
+    def stretch(self, info: MediaInfo) -> Stretch:
+        """The stretch of the clip: detection and rendering must see the same frames."""
+        return Stretch(info, self.start, self.seconds or None, seek_margin(info, self.start))
 
 
 class Here(Variant):
@@ -86,28 +93,26 @@ class Here(Variant):
         return payload
 
 
-def stretch_arguments(task: Stabilize, info: MediaInfo) -> list[str]:
-    """FFmpeg's input arguments for the task's stretch: detection and rendering must see the same frames."""
-    seek = ["-ss", f"{float(task.start + info.picture.offset):.6f}"] if task.start else []
-    length = ["-t", f"{float(task.seconds):.6f}"] if task.seconds else []
-    return [*seek, *length, "-i", f"file:{info.path.absolute()}"]
-
-
 def detect_motions(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: OnFraction) -> Motions:
-    """How the camera moves from frame to frame of the stretch, in the picture's full size. Writes into ``folder``."""
+    """How the camera moves from frame to frame of the stretch, in square pixels of the picture's full size.
+
+    Writes into ``folder``.
+    """
     seconds = float(task.seconds) or info.duration or 1.0
-    width, height = _coded_size(info)
+    stretch = task.stretch(info)
+    filters = ",".join([*_before(stretch), vidstab.detect_filter()])
     run_ffmpeg(
         [
-            *("-loglevel", "error", *stretch_arguments(task, info), "-map", "0:v:0", "-an", "-sn", "-dn"),
-            *("-fps_mode", "passthrough", "-vf", vidstab.detect_filter(), "-f", "null", "-"),
+            *("-loglevel", "error", *stretch.input_arguments(), "-map", "0:V:0", "-an", "-sn", "-dn"),
+            *("-fps_mode", "passthrough", "-vf", filters, "-f", "null", "-"),
         ],
         cwd=folder,
         on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),
         about=info.path,
     )
     trf = folder / vidstab.MOTIONS_FILE
-    motions = vidstab.read_motions(trf.read_text(encoding="ascii"), width, height)
+    with trf.open(encoding="ascii") as lines:
+        motions = vidstab.read_motions(lines, *square_size(info.picture))
     trf.unlink()
     if not len(motions.steps):
         raise TaskError("holds no picture in the stretch to stabilise.", file=info.path)
@@ -121,11 +126,13 @@ def write_steady_clip(
     corrections = correct(motions, smoothing=task.smoothing)
     (folder / vidstab.CORRECTIONS_FILE).write_text(vidstab.corrections_text(corrections), encoding="ascii")
     seconds = float(task.seconds) or info.duration or 1.0
+    stretch = task.stretch(info)
+    filters = ",".join([*_before(stretch), vidstab.transform_filter(), *to_sdr(info.picture), _EVEN, "format=yuv420p"])
     output = folder / CLIP
     run_ffmpeg(
         [
-            *("-loglevel", "error", *stretch_arguments(task, info), "-map", "0:v:0", "-map", "0:a:0?", "-sn", "-dn"),
-            *("-fps_mode", "passthrough", "-vf", f"{vidstab.transform_filter()},format=yuv420p"),
+            *("-loglevel", "error", *stretch.input_arguments(), "-map", "0:V:0", "-map", "0:a:0?", "-sn", "-dn"),
+            *("-fps_mode", "passthrough", "-vf", filters),
             *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-b:a", "192k"),
             *("-movflags", "+faststart", "-f", "mp4", f"file:{output}"),
         ],
@@ -137,11 +144,10 @@ def write_steady_clip(
     return output
 
 
-def _coded_size(info: MediaInfo) -> tuple[int, int]:
-    """The size of the frames that FFmpeg's filters see: turned upright, but not made square."""
-    picture = info.picture
-    size = picture.coded_width, picture.coded_height
-    return size if picture.rotation % 180 == 0 else size[::-1]
+def _before(stretch: Stretch) -> list[str]:
+    """What comes before vid.stab's filters, in detection and rendering alike."""
+    picture = stretch.info.picture
+    return [*stretch.filters(), *whole_frames(picture), *square_pixels(picture)]
 
 
 def _part_of(on_fraction: OnFraction, low: float, high: float) -> OnFraction:
