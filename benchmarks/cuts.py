@@ -150,7 +150,7 @@ def _item(clip: CodedClip, frames: int, fps: Fraction, chance: random.Random) ->
     whole = clip.time_of(len(clip.ticks) - 1)
     last = int(np.searchsorted(clip.ticks, float((whole - frames / fps - _TAIL) / clip.time_base)))
     start = clip.time_of(chance.randrange(last))
-    return Item(clip=clip.source, start=start, frames=frames, available=(Fraction(0), whole))
+    return Item(clip=clip.source, start=start, frames=frames)
 
 
 def _sound_seconds(film: Path) -> Fraction:

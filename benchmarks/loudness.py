@@ -61,7 +61,6 @@ def loudness(path: Path) -> tuple[float, float]:
 
 def _timeline(clip: Path, music: Path, seconds: int) -> Timeline:
     source = ClipSource(path=clip, sha256=sha256(clip))
-    whole = (Fraction(0), Fraction(seconds + 1))
-    item = Item(clip=source, start=Fraction(0), frames=round(seconds * FPS), available=whole)
+    item = Item(clip=source, start=Fraction(0), frames=round(seconds * FPS))
     track = Source(path=music, sha256=sha256(music))
     return Timeline(fps=FPS, width=192, height=108, items=(item,), music=track, quality="standard")

@@ -114,5 +114,5 @@ def _timeline(clips: Sequence[ClipSource], cuts: int) -> Timeline:
     for k, (low, high) in enumerate(pairwise(frame_of(end, FPS) for end in ends)):
         clip = clips[k % len(clips)]
         start = Fraction(round((k * 1.7) % (_CLIP_SECONDS - 2.0) * rates[clip.path])) / rates[clip.path]
-        items.append(Item(clip=clip, start=start, frames=high - low, available=(Fraction(0), Fraction(10))))
+        items.append(Item(clip=clip, start=start, frames=high - low))
     return Timeline(fps=FPS, width=1280, height=720, items=tuple(items), transitions=(None,) * (len(items) - 1))

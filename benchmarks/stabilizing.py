@@ -131,8 +131,7 @@ def _film(clip: Path, folder: Path) -> Path:
     info, fps = probe(clip), Fraction(30)
     start = Fraction(round(6 * info.picture.fps)) / info.picture.fps
     source = ClipSource(path=clip, sha256=sha256(clip))
-    whole = (Fraction(0), Fraction(round(info.duration)))
-    item = Item(clip=source, start=start, frames=round(SHOT_SECONDS * fps), available=whole, stabilize="always")
+    item = Item(clip=source, start=start, frames=round(SHOT_SECONDS * fps), stabilize="always")
     width, height = info.picture.width, info.picture.height
     path = folder / f"{clip.stem}.json"
     path.write_text(Timeline(fps=fps, width=width, height=height, items=(item,)).model_dump_json(), encoding="utf-8")

@@ -30,7 +30,7 @@ Edit = Callable[[otio.schema.Timeline], None]
 def item(frames: int = 30, start: Fraction = Fraction(2), *, rate: Fraction = Fraction(30000, 1001)) -> Item:
     path = Path("/footage/a b's “clip” #1?.mp4")
     clip = ClipSource(path=path, sha256="ab" * 32, rate=rate, seconds=Fraction(3700))
-    return Item(clip=clip, start=start, frames=frames, available=(Fraction(0), Fraction(3700)))
+    return Item(clip=clip, start=start, frames=frames)
 
 
 def film(
@@ -65,7 +65,7 @@ def test_an_equal_timeline_comes_back(
 def test_grades_photos_and_moves_come_back(tmp_path: Path) -> None:
     photo = ClipSource(path=Path("/footage/p.jpg"), sha256="ef" * 32, kind="photo")
     graded = item().model_copy(update={"grade": Grade(exposure=0.2, lut=Path("/luts/x.cube")), "stabilize": "auto"})
-    moving = Item(clip=photo, start=Fraction(0), frames=50, available=(Fraction(0), Fraction(3600)), move=Move())
+    moving = Item(clip=photo, start=Fraction(0), frames=50, move=Move())
     timeline = film([graded, moving])
     assert edited(timeline, tmp_path, lambda _: None) == timeline
 
@@ -156,7 +156,21 @@ class TestEdits:
         with pytest.raises(MediaError, match=r"gone\.mp4: is not there"):
             edited(film([item(10)]), tmp_path, link)
 
-    @pytest.mark.parametrize("edit", ["gap", "second track", "custom transition", "stream", "no frames"])
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            "gap",
+            "second track",
+            "custom transition",
+            "stream",
+            "no frames",
+            "off",
+            "speed",
+            "beyond",
+            "before",
+            "music",
+        ],
+    )
     def test_what_cannot_be_rendered_is_refused_and_said(self, tmp_path: Path, edit: str) -> None:
         def change(document: otio.schema.Timeline) -> None:
             track = document.video_tracks()[0]
@@ -169,8 +183,19 @@ class TestEdits:
                 track.insert(1, otio.schema.Transition("Star", "Custom_Transition", half, half))
             elif edit == "stream":
                 track[0].media_reference.target_url = "https://example.com/a.mp4"
-            else:
+            elif edit == "no frames":
                 track[0].source_range = TimeRange(RationalTime(0, 25), RationalTime(0, 25))
+            elif edit == "off":
+                track[0].enabled = False
+            elif edit == "speed":
+                track[0].effects.append(otio.schema.LinearTimeWarp(time_scalar=2.0))
+            elif edit == "beyond":
+                track[0].source_range = TimeRange(RationalTime(3699 * 25, 25), RationalTime(100, 25))
+            elif edit == "before":
+                track[0].source_range = TimeRange(RationalTime(-3, 25), RationalTime(100, 25))
+            else:
+                music = document.audio_tracks()[0][0]
+                music.source_range = TimeRange(RationalTime(50, 25), music.source_range.duration)
 
         said = {
             "gap": "a gap at 1.20 s",
@@ -178,6 +203,11 @@ class TestEdits:
             "custom transition": "'Star' is not known",
             "stream": "is not a file",
             "no frames": "shorter than a frame",
+            "off": "is switched off",
+            "speed": "the speed of",
+            "beyond": "from 3699.00 to 3703.00 s, and it is not as long",
+            "before": "from -0.12 to 3.88 s",
+            "music": "its sound was edited",
         }
         with pytest.raises(UserError, match="cannot be rendered") as caught:
             edited(film([item(30), item(30)]), tmp_path, change)

@@ -1,21 +1,27 @@
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from montage_ai.edit.brief import Brief, Exclusion, Pin
 from montage_ai.edit.film import Plan, plan_film
+from montage_ai.edit.formats import film_rate
+from montage_ai.edit.free import TINY
 from montage_ai.edit.styles import load_style, style_names
 from montage_ai.edit.timeline import Item, Source, half_after, half_before
 from montage_ai.errors import UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.features import Face
 from montage_ai.music.beat_grid import BeatGrid
-from tests.edit.conftest import build_grid
+from tests.edit.conftest import build_clip, build_grid
 
 from .conftest import MakeClip
 
@@ -73,10 +79,64 @@ def test_the_film_is_as_long_as_the_music_or_as_asked(make_clip: MakeClip, grid:
     assert (asked.timeline.frames, asked.length_reason) == (185, "the length that was asked for")
 
 
-def test_scarce_footage_makes_a_shorter_film_and_says_so(make_clip: MakeClip, grid: BeatGrid) -> None:
-    made = plan([make_clip("a.mp4", 6), make_clip("b.mp4", 5)], grid)
-    assert 4 < made.timeline.duration <= 11
+@pytest.mark.parametrize("style", style_names())
+@pytest.mark.parametrize("lengths", [(6, 5), (9.6,), (9, 10.2, 9.3), (2.6,) * 9], ids=str)
+def test_scarce_footage_is_used_up_and_the_film_says_so(
+    make_clip: MakeClip, grid: BeatGrid, lengths: tuple[float, ...], style: str
+) -> None:
+    clips = [make_clip(f"{n}.mp4", seconds, look=20.0 * n) for n, seconds in enumerate(lengths)]
+    made = plan(clips, grid, style)
+    assert 0.85 * sum(lengths) < made.timeline.duration <= sum(lengths) + 0.01
     assert "footage can fill" in made.length_reason
+    for cut in made.timeline.starts[1:]:
+        half_beats = (float(cut / made.timeline.fps) - 0.1) * 4
+        assert abs(half_beats - round(half_beats)) / 4 * made.timeline.fps <= 0.51
+
+
+def test_the_shortest_of_clips_still_make_a_film(make_clip: MakeClip, grid: BeatGrid) -> None:
+    made = plan([make_clip(f"{n}.mp4", 0.4, look=5.0 * n) for n in range(50)], grid)
+    assert made.timeline.duration > 9  # of 20 s, in which no beat of 0.5 s fits
+    assert len(made.timeline.items) > 35
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.3, 12), st.sampled_from([1, 2, 12, 25, 60]), st.booleans()), min_size=1, max_size=7),
+    st.sampled_from(style_names()),
+    st.sampled_from([Fraction(25), Fraction(30000, 1001), Fraction(60)]),
+    st.integers(0, 3),
+)
+@settings(max_examples=60)
+def test_no_picture_is_ever_shown_twice_whatever_the_footage(
+    footage: list[tuple[float, int, bool]], style: str, fps: Fraction, seed: int
+) -> None:
+    clips = []
+    for n, (seconds, rate, gap) in enumerate(footage):
+        clip = build_clip(f"{n}.mp4", max(seconds, 1.5 / rate), fps=Fraction(rate), look=10.0 * n)
+        if gap and len(clip.ticks) > 4:  # a screen recording in which nothing happens for three seconds
+            late = np.where(np.arange(len(clip.ticks)) > len(clip.ticks) // 2, 300 * rate, 0)
+            clip = dataclasses.replace(clip, ticks=clip.ticks + late)
+        clips.append(clip)
+    try:
+        made = plan(clips, build_grid(20), style, fps=fps, seed=seed)
+    except UserError:
+        return
+    for (clip_a, low_a, high_a), (clip_b, low_b, high_b) in combinations(spans(made), 2):
+        assert clip_a != clip_b or high_a <= low_b + TINY or high_b <= low_a + TINY
+    for path, low, high in spans(made):
+        clip = next(clip for clip in clips if clip.info.path == path)
+        assert low >= 0
+        assert high <= clip.time_of(len(clip.ticks)) + TINY
+
+
+def test_hours_of_footage_are_planned_in_little_memory(make_clip: MakeClip, grid: BeatGrid) -> None:
+    import tracemalloc
+
+    clip = make_clip("long.mp4", 3600, fps=Fraction(5))
+    tracemalloc.start()
+    plan([clip], grid)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 def test_same_seed_same_film_other_seed_another(make_clip: MakeClip, grid: BeatGrid) -> None:
@@ -129,6 +189,108 @@ def test_pins_are_shown_and_exclusions_are_not(make_clip: MakeClip, grid: BeatGr
     assert any(path.stem == "0" for path, _, _ in shown)
     assert not any(path.stem == "1" for path, _, _ in shown)
     assert all(high <= 5 for path, _, high in shown if path.stem == "2")
+
+
+class TestPins:
+    @given(st.floats(0, 19.99), st.sampled_from(["dynamic", "documentary", "wedding", "mtv", "minimalist"]))
+    @settings(max_examples=60)
+    def test_the_moment_itself_is_on_screen(self, at: float, style: str) -> None:
+        clips = [build_clip(f"{n}.mp4", 20, look=30.0 * n) for n in range(4)]
+        made = plan(clips, build_grid(30), style, pins=(Pin(clip="2.mp4", at=at),))
+        items = [item for item in made.timeline.items if item.clip.path.stem == "2"]
+        assert any(item.start <= at < item.end(made.timeline.fps) for item in items)
+
+    @pytest.mark.parametrize("style", ["documentary", "minimalist", "dynamic"])
+    @pytest.mark.parametrize("clip", ["short.mp4", "photo.jpg"])
+    def test_a_clip_shorter_than_the_styles_shots_is_shown_as_long_as_it_is(
+        self, make_clip: MakeClip, grid: BeatGrid, style: str, clip: str
+    ) -> None:
+        clips = [make_clip(f"{n}.mp4", 30, look=30.0 * n) for n in range(3)]
+        clips += [make_clip("short.mp4", 2), make_clip("photo.jpg", photo=True)]
+        made = plan(clips, grid, style, pins=(Pin(clip=clip),))
+        shown = [item for item in made.timeline.items if item.clip.path.name == clip]
+        assert len(shown) == 1
+        assert made.timeline.duration == 30
+
+    def test_one_shot_may_show_two_pins_and_a_pin_may_be_given_twice(self, make_clip: MakeClip, grid: BeatGrid) -> None:
+        clips = [make_clip(f"{n}.mp4", 20, look=30.0 * n) for n in range(3)]
+        pins = tuple(map(Pin.parse, ("2.mp4@5", "2.mp4@5.1", "2.mp4@5", "2.mp4")))
+        items = plan(clips, grid, pins=pins).timeline.items
+        assert any(item.start <= 5 and item.end(Fraction(25)) > 5.1 for item in items if item.clip.path.stem == "2")
+
+    def test_many_pins_of_one_clip_leave_each_other_room(self, make_clip: MakeClip, grid: BeatGrid) -> None:
+        clips = [make_clip("0.mp4", 20), make_clip("1.mp4", 30, look=40)]
+        pins = tuple(Pin(clip="0.mp4", at=float(at)) for at in range(1, 19))
+        made = plan(clips, grid, pins=pins)
+        shown = [
+            (item.start, item.end(made.timeline.fps)) for item in made.timeline.items if item.clip.path.stem == "0"
+        ]
+        assert all(any(low <= pin.at < high for low, high in shown) for pin in pins if pin.at is not None)
+
+    def test_a_pinned_photo_is_shown_once(self, make_clip: MakeClip, grid: BeatGrid) -> None:
+        clips = [make_clip("0.mp4", 40), make_clip("p.jpg", photo=True)]
+        items = plan(clips, grid, pins=(Pin(clip="p.jpg"), Pin(clip="p.jpg"))).timeline.items
+        assert sum(item.clip.kind == "photo" for item in items) == 1
+
+    def test_even_a_dark_clip_is_shown_where_it_is_asked_for(self, make_clip: MakeClip, grid: BeatGrid) -> None:
+        clips = [make_clip("0.mp4", 40), make_clip("night.mp4", 10, luma=10)]
+        items = plan(clips, grid, pins=(Pin(clip="night.mp4", at=4.0),)).timeline.items
+        assert sum(item.clip.path.stem == "night" for item in items) == 1
+
+    @pytest.mark.parametrize(
+        ("pin", "said"),
+        [
+            (Pin(clip="0.mp4", at=99), "behind the clip's end"),
+            (Pin(clip="0.mp4", at=3), "what is excluded"),
+            (Pin(clip="same.mp4"), "2 clips are called 'same.mp4'"),
+        ],
+    )
+    def test_a_pin_that_cannot_be_honoured_says_why(
+        self, make_clip: MakeClip, grid: BeatGrid, pin: Pin, said: str
+    ) -> None:
+        clips = [make_clip("0.mp4", 20), make_clip("a/same.mp4"), make_clip("b/same.mp4", look=9)]
+        with pytest.raises(UserError) as caught:
+            plan(clips, grid, pins=(pin,), exclusions=(Exclusion(clip="0.mp4", low=2, high=5),))
+        assert said in str(caught.value)
+        plan(clips, grid, pins=(Pin(clip="a/same.mp4"),))  # and by its path it is clear
+
+    def test_the_footage_may_run_out_before_a_pin(self, make_clip: MakeClip, grid: BeatGrid) -> None:
+        clips = [make_clip(f"{n}.mp4", 0.5) for n in range(3)]
+        pins = tuple(Pin(clip=f"{n}.mp4", at=0.1) for n in range(3))
+        shown = {item.clip.path.stem for item in plan(clips, grid, pins=pins).timeline.items}
+        assert shown == {"0", "1", "2"}
+
+
+def test_photos_zoom_in_and_out_in_turn(make_clip: MakeClip) -> None:
+    clips = [make_clip(f"{n}.jpg", photo=True, look=15.0 * n) for n in range(8)]
+    moves = [item.move for item in plan(clips, build_grid(16), density="bar").timeline.items]
+    inward = [move.zoom[0] < move.zoom[1] for move in moves if move]
+    assert inward == [k % 2 == 0 for k in range(len(inward))]
+
+
+def test_left_out_stretches_are_told_apart(make_clip: MakeClip, grid: BeatGrid) -> None:
+    clip = make_clip("a.mp4", 60)
+    for low, high in ((25, 50), (1400, 1425)):
+        clip.arrays["luma"][low:high], clip.arrays["contrast"][low:high] = 5, 0
+    left = [(piece.low, piece.high) for piece in plan([clip], grid).left_out]
+    assert left == [pytest.approx((1, 2), abs=0.21), pytest.approx((56, 57), abs=0.21)]
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([Fraction(7974, 277)], Fraction(30000, 1001)),  # a phone's variable rate
+        ([Fraction(298 + n, 10) for n in range(10)] + [Fraction(25)], Fraction(30000, 1001)),
+        ([Fraction(500)], Fraction(60)),
+        ([Fraction(25, 2)], Fraction(25)),
+        ([Fraction(24000, 1001)], Fraction(24000, 1001)),
+    ],
+)
+def test_films_have_a_standard_rate(make_clip: MakeClip, rates: list[Fraction], expected: Fraction) -> None:
+    assert film_rate([make_clip(f"{n}.mp4", 5, fps=rate) for n, rate in enumerate(rates)], None) in (
+        expected,
+        Fraction(30) if expected > 29 and expected < 31 else expected,
+    )
 
 
 def test_a_pin_that_names_no_clip_is_refused_with_the_names_there_are(make_clip: MakeClip, grid: BeatGrid) -> None:

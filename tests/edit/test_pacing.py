@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from montage_ai.edit.pacing import Slot, pace, split
+from montage_ai.edit.pacing import Rhythm, Slot, pace
 from montage_ai.edit.styles import Style, load_style, style_names
 from montage_ai.music.beat_grid import BeatGrid
 from tests.edit.conftest import build_grid
@@ -16,8 +16,12 @@ from tests.edit.conftest import build_grid
 FPS = Fraction(30000, 1001)
 
 
-def slots_of(grid: BeatGrid, style: str = "dynamic", **options: object) -> list[Slot]:
+def rhythm_of(grid: BeatGrid, style: str = "dynamic", **options: object) -> Rhythm:
     return pace(grid, load_style(style), **({"fps": FPS, "duration": grid.duration} | options))  # type: ignore[arg-type]
+
+
+def slots_of(grid: BeatGrid, style: str = "dynamic", **options: object) -> tuple[Slot, ...]:
+    return rhythm_of(grid, style, **options).slots
 
 
 @pytest.mark.parametrize("style", style_names())
@@ -40,8 +44,10 @@ def test_every_cut_is_within_half_a_frame_of_its_beat(tempo: float, fps: Fractio
 
 
 def test_density_says_where_cuts_fall(grid: BeatGrid) -> None:
-    assert [s.beat for s in slots_of(grid, density="bar")[1:]] == list(grid.downbeats)
-    assert [s.beat for s in slots_of(grid, density="beat")[1:]] == list(grid.beats)
+    assert [s.beat for s in slots_of(grid, density="bar")[1:]] == [
+        b for b in grid.downbeats if 0.3 < b < last_cut(grid)
+    ]
+    assert [s.beat for s in slots_of(grid, density="beat")[1:]] == [b for b in grid.beats if 0.3 < b < last_cut(grid)]
     assert len(slots_of(grid, density="half")) > 1.9 * len(slots_of(grid, density="beat"))
 
 
@@ -79,16 +85,68 @@ def test_a_film_shorter_than_a_beat_is_one_slot() -> None:
     assert len(slots_of(build_grid(0.4))) == 1
 
 
-def test_split_falls_on_the_most_central_beat() -> None:
-    slot = Slot(0, 100, 0.0, 0.5, "build", inner=(10, 48, 90))
-    halves = split(slot)
-    assert halves is not None
-    assert [(h.start, h.end, h.inner) for h in halves] == [(0, 48, (10,)), (48, 100, (90,))]
-    assert split(Slot(0, 100, 0.0, 0.5, "build")) is None
+def last_cut(grid: BeatGrid, fps: Fraction = FPS) -> float:
+    """Where cuts end, so that the closing fade lies within the last shot."""
+    return grid.duration - load_style("dynamic").transitions.closing_fade
+
+
+class TestSplitting:
+    def test_gives_the_longest_part_that_ends_on_a_beat(self, grid: BeatGrid) -> None:
+        rhythm = rhythm_of(grid, "minimalist")
+        slot = max(rhythm.slots, key=lambda slot: slot.frames)
+        first, second = rhythm.split(slot, 100) or (slot, slot)
+        assert (first.start, first.end, second.end) == (slot.start, second.start, slot.end)
+        assert 85 <= first.frames <= 100
+        assert second.beat in grid.beats
+        assert abs(second.start - second.beat * FPS) <= 0.5
+        assert (first.beat, first.transition) == (slot.beat, slot.transition)
+
+    def test_keeps_the_styles_shortest_shot_where_it_can(self, grid: BeatGrid) -> None:
+        rhythm = rhythm_of(grid, "minimalist")
+        slot = max(rhythm.slots, key=lambda slot: slot.frames)
+        first, second = rhythm.split(slot, slot.frames - 1) or (slot, slot)
+        assert min(first.frames, second.frames) >= rhythm.shortest >= 80
+        first, _ = rhythm.split(slot, 12) or (slot, slot)  # but shows what there is
+        assert 2 <= first.frames <= 12
+
+    def test_is_impossible_without_a_cut_point(self, grid: BeatGrid) -> None:
+        rhythm = rhythm_of(grid)
+        assert rhythm.split(rhythm.slot(0, 2, 0.0), 1) is None
+
+    def test_says_anew_what_each_part_wants(self, grid: BeatGrid) -> None:
+        rhythm = rhythm_of(grid)
+        whole = rhythm.slot(0, rhythm.frames, 0.0)
+        first, second = rhythm.split(whole, rhythm.frames // 2) or (whole, whole)
+        assert (first.part, second.part) == ("intro", "build")
+        assert second.level > first.level
+
+
+@pytest.mark.parametrize("style", style_names())
+def test_the_fades_lie_within_the_first_and_the_last_shot(style: str, grid: BeatGrid) -> None:
+    slots, fades = slots_of(grid, style), load_style(style).transitions
+    assert slots[0].frames >= round(fades.opening_fade * FPS)
+    assert slots[-1].frames >= round(fades.closing_fade * FPS)
+
+
+@pytest.mark.parametrize("style", style_names())
+def test_one_transition_a_section(style: str) -> None:
+    grid = build_grid(40, 174)
+    wanted = load_style(style).transitions
+    if wanted.between_sections and not wanted.share:
+        assert sum(slot.transition is not None for slot in slots_of(grid, style)) == len(grid.sections) - 1
+
+
+@pytest.mark.parametrize("source", ["beats", "onsets", "even"])
+def test_bars_are_counted_where_the_music_does_not_tell_them(grid: BeatGrid, source: str) -> None:
+    free = {"downbeats": ()} | ({} if source == "beats" else {"tempo": None, "source": source})
+    rhythm = rhythm_of(grid.model_copy(update=free), density="bar")
+    beats = [slot.beat for slot in rhythm.slots[1:]]
+    assert beats == [beat for beat in grid.beats[::4] if 0.3 < beat < last_cut(grid)]
+    assert "4th beat" in rhythm.notes[0]
 
 
 def test_half_beats_are_only_cut_on_where_there_is_a_tempo(grid: BeatGrid) -> None:
     style: Style = load_style("mtv")
     free = grid.model_copy(update={"tempo": None, "source": "onsets"})
-    slots = pace(free, style, fps=FPS, duration=30)
+    slots = pace(free, style, fps=FPS, duration=30).slots
     assert {s.beat for s in slots[1:]} <= set(grid.beats)

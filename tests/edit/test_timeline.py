@@ -30,7 +30,7 @@ times = st.fractions(min_value=0, max_value=3600, max_denominator=1001)
 
 
 def item(frames: int = 30, start: Fraction = Fraction(0)) -> Item:
-    return Item(clip=CLIP, start=start, frames=frames, available=(Fraction(0), Fraction(100)))
+    return Item(clip=CLIP, start=start, frames=frames)
 
 
 @given(st.lists(st.floats(0.02, 5.0), min_size=1, max_size=300), rates)

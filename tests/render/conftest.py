@@ -48,7 +48,7 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def make_item(coloured: dict[str, Path]) -> MakeItem:
     def make(name: str, frames: int = 10, start: Fraction = Fraction(0), **fields: object) -> Item:
         clip = ClipSource(path=coloured[name], sha256=sha256(coloured[name]))
-        return Item(clip=clip, start=start, frames=frames, available=(Fraction(0), Fraction(2)), **fields)  # type: ignore[arg-type]
+        return Item(clip=clip, start=start, frames=frames, **fields)  # type: ignore[arg-type]
 
     return make
 

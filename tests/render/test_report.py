@@ -20,7 +20,7 @@ HOSTILE = "</td><script>alert(1)</script>&\"'.mp4"
 
 def item(name: str, start: int, frames: int) -> Item:
     clip = ClipSource(path=Path("/footage") / name.replace("/", "\u2215"), sha256="a" * 64)
-    return Item(clip=clip, start=Fraction(start), frames=frames, available=(Fraction(0), Fraction(99)), section="build")
+    return Item(clip=clip, start=Fraction(start), frames=frames, section="build")
 
 
 @pytest.fixture

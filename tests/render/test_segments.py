@@ -43,7 +43,7 @@ def info_of(width: int = 1280, height: int = 720, **fields: object) -> MediaInfo
 
 def item(frames: int, start: Fraction = Fraction(1), **fields: object) -> Item:
     clip = ClipSource(path=Path("/clips/a.mp4"), sha256="a" * 64)
-    return Item(clip=clip, start=start, frames=frames, available=(Fraction(0), Fraction(60)), **fields)  # type: ignore[arg-type]
+    return Item(clip=clip, start=start, frames=frames, **fields)  # type: ignore[arg-type]
 
 
 def segments_of(timeline: Timeline, info: MediaInfo | None = None) -> list[Segment]:

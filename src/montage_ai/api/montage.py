@@ -26,6 +26,7 @@ from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
 
 _GRID_VERSION = 1
+_SHORTEST_MUSIC = 0.5
 _LISTENING, _PLANNING = "Listening to the music", "Choosing the shots"
 
 
@@ -132,21 +133,24 @@ def listen(track: Path, library: Library, emit: Emit) -> tuple[BeatGrid, Source]
     if not track.is_file():
         raise UserError("is not a file.", file=track, hint="Name a piece of music with --music.")
     digest = library.digest(track)
-    source = Source(path=track.absolute(), sha256=digest)
-    if note := library.note("beat_grid", digest, _GRID_VERSION):
-        return BeatGrid.model_validate_json(note), source
+    note = library.note("beat_grid", digest, _GRID_VERSION)
+    grid = BeatGrid.model_validate_json(note) if note else _heard(track, digest, library, emit)
+    if grid.duration < _SHORTEST_MUSIC:
+        raise MediaError(f"is only {grid.duration:.2f} s long.", file=track, hint="Give a longer piece of music.")
+    if grid.source != "beats":
+        emit(Notice("warning", grid.reason, track))
+    return grid, Source(path=track.absolute(), sha256=digest)
+
+
+def _heard(track: Path, digest: str, library: Library, emit: Emit) -> BeatGrid:
     started = time.monotonic()
     emit(StageStarted(_LISTENING))
     from montage_ai.music.analyze import analyze_music  # costs half a second: only for music that is new
 
     grid = analyze_music(track)
     library.write_note("beat_grid", digest, _GRID_VERSION, grid.model_dump_json())
-    if grid.duration < 0.5:
-        raise MediaError(f"is only {grid.duration:.2f} s long.", file=track, hint="Give a longer piece of music.")
     emit(StageDone(_LISTENING, time.monotonic() - started, grid.reason))
-    if grid.source != "beats":
-        emit(Notice("warning", grid.reason, track))
-    return grid, source
+    return grid
 
 
 def _plan(found: Footage, grid: BeatGrid, source: Source, brief: Brief, emit: Emit) -> Plan:
@@ -157,6 +161,8 @@ def _plan(found: Footage, grid: BeatGrid, source: Source, brief: Brief, emit: Em
     seconds = float(timeline.duration)
     summary = f"{counted(len(timeline.items), 'shot')}, {seconds:.2f} s: {plan.length_reason}"
     emit(StageDone(_PLANNING, time.monotonic() - started, summary))
+    for note in plan.notes:
+        emit(Notice("info", note))
     return plan
 
 

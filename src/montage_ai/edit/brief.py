@@ -59,7 +59,7 @@ class Brief(_Part):
     """What one film shall be."""
 
     style: Style
-    duration: float | None = Field(None, gt=0, le=24 * 3600)
+    duration: float | None = Field(None, ge=0.5, le=24 * 3600)
     """Seconds; None: the music's length, or what the footage can fill."""
     aspect: Aspect = "16:9"
     quality: Quality = "standard"

@@ -2,19 +2,20 @@
 
 Where a clip's range is the one that was written, the exact values of our metadata count. A range that was trimmed or
 slipped, an order that was changed, a transition or a clip that was removed or added, a medium that was replaced: the
-edit counts.
+edit counts. What cannot be rendered (gaps, changed speeds, several tracks, edited sound) is refused.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 import opentimelineio as otio
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from montage_ai.edit.interchange import KEY, VERSION, clip_range
 from montage_ai.edit.timeline import ClipSource, Item, Source, Timeline, Transition
@@ -47,7 +48,7 @@ class _CannotRenderError(Exception):
 
 
 def _timeline(document: otio.schema.Timeline) -> Timeline:
-    head = _plain(document.metadata[KEY])
+    head = json.loads(document.metadata[KEY])
     if head["version"] != VERSION:
         raise ValueError(f"version {head['version']}, this program reads {VERSION}")
     fps = Fraction(head["timeline"]["fps"])
@@ -72,7 +73,11 @@ def _item(child: otio.core.Item, fps: Fraction) -> Item:
     if not isinstance(child, otio.schema.Clip):
         where = child.range_in_parent().start_time.to_seconds()
         raise _CannotRenderError(f"there is a {type(child).__name__.lower()} at {where:.2f} s, where a clip is needed")
-    ours = Item.model_validate(_plain(child.metadata[KEY])) if KEY in child.metadata else None
+    ours = Item.model_validate_json(child.metadata[KEY]) if KEY in child.metadata else None
+    if not child.enabled:
+        raise _CannotRenderError(f"{child.name} is switched off, which would leave a gap")
+    if _speed(child) != (float(ours.speed) if ours else 1.0):
+        raise _CannotRenderError(f"the speed of {child.name} was changed")
     path = _path(child)
     span = child.trimmed_range()
     if ours is not None and path == ours.clip.path.absolute():
@@ -86,13 +91,15 @@ def _item(child: otio.core.Item, fps: Fraction) -> Item:
 
 def _edited(ours: Item | None, clip: ClipSource, span: otio.opentime.TimeRange, fps: Fraction) -> Item:
     """An item of the range that the editor has left."""
-    start = max(Fraction(0), _seconds(span.start_time)) if clip.kind == "video" else Fraction(0)
+    start = _seconds(span.start_time) if clip.kind == "video" else Fraction(0)
     frames = round(_seconds(span.duration) * fps)
     if frames < 1:
         raise _CannotRenderError(f"{clip.path.name} is shorter than a frame")
-    end = start + frames / fps * (ours.speed if ours else 1)
-    low, high = ours.available if ours else (start, end)
-    fields = {"clip": clip, "start": start, "frames": frames, "available": (min(low, start), max(high, end))}
+    end = start + frames * (ours.speed if ours else 1) / fps
+    if start < 0 or (clip.seconds is not None and end > clip.seconds + 1 / fps):
+        shown = f"{float(start):.2f} to {float(end):.2f} s"
+        raise _CannotRenderError(f"{clip.path.name} is shown from {shown}, and it is not as long")
+    fields = {"clip": clip, "start": start, "frames": frames}
     return ours.model_copy(update=fields) if ours else Item.model_validate(fields)
 
 
@@ -101,7 +108,7 @@ def _transition(child: otio.schema.Transition, fps: Fraction) -> Transition | No
     if frames < 2:
         return None
     if KEY in child.metadata:
-        return Transition.model_validate(_plain(child.metadata[KEY]) | {"frames": frames})
+        return Transition.model_validate_json(child.metadata[KEY]).model_copy(update={"frames": frames})
     if child.transition_type != otio.schema.TransitionTypes.SMPTE_Dissolve:
         raise _CannotRenderError(f"the transition {child.name or child.transition_type!r} is not known here")
     return Transition(kind="dissolve", frames=frames)
@@ -113,8 +120,10 @@ def _music(document: otio.schema.Timeline) -> Source | None:
     if not tracks:
         return None
     clip = tracks[0][0]
+    if len(tracks) > 1 or len(tracks[0]) > 1 or abs(clip.trimmed_range().start_time.to_seconds()) > _SAME:
+        raise _CannotRenderError("its sound was edited: one piece of music from its beginning is needed")
     path = _path(clip)
-    ours = Source.model_validate(_plain(clip.metadata[KEY])) if KEY in clip.metadata else None
+    ours = Source.model_validate_json(clip.metadata[KEY]) if KEY in clip.metadata else None
     return ours if ours and path == ours.path.absolute() else Source(path=path, sha256=_digest(path))
 
 
@@ -128,6 +137,11 @@ def _path(clip: otio.schema.Clip) -> Path:
     if len(parts.scheme) > 1:  # one letter is a drive
         raise _CannotRenderError(f"{reference.target_url} is not a file")
     return Path(unquote(reference.target_url)).absolute()
+
+
+def _speed(clip: otio.schema.Clip) -> float:
+    """The product of its time effects; other effects change no time, and are not rendered."""
+    return math.prod(float(effect.time_scalar) for effect in clip.effects if hasattr(effect, "time_scalar"))
 
 
 def _digest(path: Path) -> str:
@@ -148,13 +162,6 @@ def _equal(a: otio.opentime.TimeRange, b: otio.opentime.TimeRange) -> bool:
 def _seconds(time: otio.opentime.RationalTime) -> Fraction:
     """Exactly: rates are written as floats, and mean 30000/1001 and its like."""
     return Fraction(time.value).limit_denominator(10_000) / Fraction(time.rate).limit_denominator(1001)
-
-
-def _plain(metadata: Any) -> dict[str, Any]:
-    """OTIO's own containers as plain Python."""
-    text = otio.core.serialize_json_to_string(metadata)
-    plain: dict[str, Any] = TypeAdapter(dict[str, Any]).validate_json(text)
-    return plain
 
 
 def _first_line(error: Exception) -> str:

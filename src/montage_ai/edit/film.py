@@ -5,35 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from montage_ai.edit.brief import Brief, names_clip
+from montage_ai.edit.brief import Brief
 from montage_ai.edit.formats import film_rate, film_size
 from montage_ai.edit.grade import Grade
-from montage_ai.edit.material import CELL, LeftOut, Material, gather
-from montage_ai.edit.pacing import Slot, pace
-from montage_ai.edit.selection import Pick, select
-from montage_ai.edit.timeline import ClipSource, Item, Move, Source, Timeline, Transition, frame_of
+from montage_ai.edit.material import LeftOut, Material, gather
+from montage_ai.edit.pacing import Rhythm, Slot, pace
+from montage_ai.edit.pins import missing_pin, place_pins
+from montage_ai.edit.selection import select
+from montage_ai.edit.timeline import ClipSource, Item, Move, Source, Timeline, frame_of
+from montage_ai.edit.windows import Pick
 from montage_ai.errors import UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.quality import SHAKY
 from montage_ai.music.beat_grid import BeatGrid
 
 _SHORTEST_FILM = 0.5
+_PASSES = 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The film as decided, and why it is as it is. ``slots[k]`` is where item k stands; ``offered`` are all clips."""
+    """The film as decided, and why it is as it is.
+
+    ``slots[k]`` is where item k stands; ``offered`` are all clips; ``notes`` say what could not be done as asked.
+    """
 
     timeline: Timeline
     slots: tuple[Slot, ...]
     left_out: tuple[LeftOut, ...]
     offered: tuple[Path, ...]
     length_reason: str
+    notes: tuple[str, ...]
 
 
 def plan_film(clips: Sequence[Clip], grid: BeatGrid, music: Source, brief: Brief) -> Plan:
@@ -41,24 +47,26 @@ def plan_film(clips: Sequence[Clip], grid: BeatGrid, music: Source, brief: Brief
     material = gather(clips, brief)
     fps = film_rate(clips, brief.fps)
     duration, reason = _first_length(brief, grid, material)
-    picks = _fill(duration, material, grid, brief, fps)
-    reached = float((picks[-1].slot.end if picks else 0) / fps)
-    if frame_of(duration, fps) > (picks[-1].slot.end if picks else 0):
-        reason = f"what the footage can fill without showing anything twice ({material.capacity:.0f} s are usable)"
-        picks = _fill(max(reached, _SHORTEST_FILM), material, grid, brief, fps)
+    rhythm, picks = _fill(duration, material, grid, brief, fps)
     if not picks:
         raise UserError(
             "No shot of the footage is as long as the shortest slot of the film.", hint="Give longer clips."
         )
-    _check_pins(brief, [material.clips[material.clip[pick.first]].info.path for pick in picks])
-    items = _matched([_item(pick, material, brief, fps) for pick in picks], picks, material, brief)
-    width, height = film_size([clips[material.clip[p.first]] for p in picks], brief.aspect, brief.quality)
+    if picks[-1].slot.end < frame_of(duration, fps):
+        reason = _used_up(picks, material)
+    if (pin := missing_pin(brief, picks, material)) is not None:
+        hint = "Give more footage, or pin fewer clips."
+        raise UserError(f"The footage runs out before the pin {pin.clip!r} is shown.", hint=hint)
+    items = _matched(
+        [_item(pick, number, material, brief, fps) for number, pick in enumerate(picks)], picks, material, brief
+    )
+    width, height = film_size([material.clip_at(pick.shot) for pick in picks], brief.aspect, brief.quality)
     timeline = Timeline(
         fps=fps,
         width=width,
         height=height,
         items=tuple(items),
-        transitions=tuple(_join(before.slot, after.slot) for before, after in pairwise(picks)),
+        transitions=tuple(pick.slot.transition for pick in picks[1:]),
         music=music,
         sound=brief.sound,
         quality=brief.quality,
@@ -66,24 +74,8 @@ def plan_film(clips: Sequence[Clip], grid: BeatGrid, music: Source, brief: Brief
         closing_fade=brief.style.transitions.closing_fade,
         style=brief.style.name,
     )
-    return Plan(
-        timeline, tuple(pick.slot for pick in picks), material.left_out, tuple(clip.info.path for clip in clips), reason
-    )
-
-
-def _join(before: Slot, after: Slot) -> Transition | None:
-    """The transition between two slots, no longer than half of either: one that was split is shorter than planned."""
-    if after.transition is None:
-        return None
-    frames = min(after.transition.frames, before.frames // 2, after.frames // 2)
-    return after.transition.model_copy(update={"frames": frames}) if frames >= 2 else None
-
-
-def _check_pins(brief: Brief, shown: Sequence[Path]) -> None:
-    for pin in brief.pins:
-        if not any(names_clip(pin.clip, path) for path in shown):
-            hint = "Give more footage, or pin fewer clips."
-            raise UserError(f"The footage runs out before the pin {pin.clip!r} is shown.", hint=hint)
+    offered = tuple(clip.info.path for clip in clips)
+    return Plan(timeline, tuple(pick.slot for pick in picks), material.left_out, offered, reason, rhythm.notes)
 
 
 def _first_length(brief: Brief, grid: BeatGrid, material: Material) -> tuple[float, str]:
@@ -96,33 +88,51 @@ def _first_length(brief: Brief, grid: BeatGrid, material: Material) -> tuple[flo
     return lengths[reason], reason
 
 
-def _fill(duration: float, material: Material, grid: BeatGrid, brief: Brief, fps: Fraction) -> list[Pick]:
-    slots = pace(
-        grid,
-        brief.style,
-        fps=fps,
-        duration=duration,
-        density=brief.density,
-        beat_offset=brief.beat_offset,
-        seed=brief.seed,
+def _used_up(picks: Sequence[Pick], material: Material) -> str:
+    """Why the film is no longer, where the footage ran out."""
+    reason = "what the footage can fill without showing anything twice"
+    if any(clip.is_photo for clip in material.clips):
+        return reason
+    shown = sum(pick.high - pick.low for pick in picks)
+    return (
+        f"{reason}: {shown:.1f} of {material.capacity:.1f} usable seconds, the rest is too short for a shot on the beat"
     )
-    return select(slots, material, brief, fps)
 
 
-def _item(pick: Pick, material: Material, brief: Brief, fps: Fraction) -> Item:
-    clip = material.clips[material.clip[pick.first]]
-    span = slice(pick.first, pick.first + pick.cells)
-    shaky = float(material.shake[span].mean()) > SHAKY
-    low = float(material.seconds[pick.first])
+def _fill(
+    duration: float, material: Material, grid: BeatGrid, brief: Brief, fps: Fraction
+) -> tuple[Rhythm, list[Pick]]:
+    """The picks for a film of ``duration`` seconds. Where the footage runs out, it is paced again for what it fills."""
+    for _ in range(_PASSES):
+        rhythm = pace(
+            grid,
+            brief.style,
+            fps=fps,
+            duration=duration,
+            density=brief.density,
+            beat_offset=brief.beat_offset,
+            seed=brief.seed,
+        )
+        rhythm, pinned = place_pins(rhythm, material, brief)
+        picks = select(rhythm, pinned, material, brief.style.taste, brief.seed)
+        reached = picks[-1].slot.end if picks else 0
+        if reached in (0, rhythm.frames):
+            break
+        duration = max(float(reached / fps), _SHORTEST_FILM)
+    return rhythm, picks
+
+
+def _item(pick: Pick, number: int, material: Material, brief: Brief, fps: Fraction) -> Item:
+    clip = material.clip_at(pick.shot)
+    shaky = float(material.shake[material.cells_between(pick.shot, pick.low, pick.high)].mean()) > SHAKY
     return Item(
         clip=_source(clip),
-        start=_start(clip, pick, material),
+        start=Fraction(0) if clip.is_photo else clip.time_of(pick.frame),
         frames=pick.slot.frames,
-        available=_available(clip, pick, material),
-        focus=_focus(clip, low, low + pick.cells * CELL),
+        focus=_focus(clip, pick.low, pick.high),
         stabilize="never" if clip.is_photo or (brief.stabilize == "auto" and not shaky) else brief.stabilize,
         grade=_look(brief),
-        move=_move(clip, pick, brief) if clip.is_photo else None,
+        move=_move(clip, number, brief) if clip.is_photo else None,
         section=pick.slot.part,
     )
 
@@ -132,25 +142,6 @@ def _source(clip: Clip) -> ClipSource:
     if clip.is_photo:
         return ClipSource(path=path, sha256=digest, kind="photo")
     return ClipSource(path=path, sha256=digest, rate=clip.info.picture.fps, seconds=clip.time_of(len(clip.ticks)))
-
-
-def _start(clip: Clip, pick: Pick, material: Material) -> Fraction:
-    """The time of the source frame that the item begins with: exact, and on a frame, so that no rounding can tie."""
-    if clip.is_photo:
-        return Fraction(0)
-    seconds = float(material.seconds[pick.first]) + pick.lead * CELL
-    frame = int(np.searchsorted(clip.times, seconds - 1e-6))
-    return clip.time_of(min(frame, len(clip.ticks) - 1))
-
-
-def _available(clip: Clip, pick: Pick, material: Material) -> tuple[Fraction, Fraction]:
-    """What transitions may show: the cells picked for this item, so that nothing is shown twice."""
-    if clip.is_photo:
-        return Fraction(0), Fraction(3600)
-    shot = material.shots[material.shot[pick.first]]
-    low = Fraction(round(float(material.seconds[pick.first]) * 1000), 1000)
-    high = low + Fraction(pick.cells) * Fraction(1, 5)
-    return max(low, clip.time_of(shot.first)), min(high, clip.time_of(shot.end))
 
 
 def _focus(clip: Clip, low: float, high: float) -> tuple[float, float]:
@@ -174,11 +165,11 @@ def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float
     return float(np.array(values)[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
-def _move(clip: Clip, pick: Pick, brief: Brief) -> Move:
-    """In for every other photo, out for the rest, towards its faces."""
+def _move(clip: Clip, number: int, brief: Brief) -> Move:
+    """In for every other shot, out for the rest, towards the photo's faces."""
     near = 1 + brief.style.photo_move
     target = _focus(clip, 0, 1)
-    if pick.slot.start % 2:
+    if number % 2:
         return Move(zoom=(near, 1.0), start=target, end=(0.5, 0.5))
     return Move(zoom=(1.0, near), start=(0.5, 0.5), end=target)
 
@@ -192,7 +183,7 @@ def _matched(items: list[Item], picks: list[Pick], material: Material, brief: Br
     strength = brief.style.match_neighbours
     if strength == 0:
         return items
-    spans = [slice(pick.first, pick.first + pick.cells) for pick in picks]
+    spans = [material.cells_between(pick.shot, pick.low, pick.high) for pick in picks]
     luma = np.array([material.luma[span].mean() for span in spans])
     warmth = np.array([material.warmth[span].mean() for span in spans])
     matched = []

@@ -21,17 +21,18 @@ _SHAPES = {"16:9": Fraction(16, 9), "9:16": Fraction(9, 16), "1:1": Fraction(1),
 
 
 def film_rate(clips: Sequence[Clip], asked: Fraction | None) -> Fraction:
-    """The asked rate, snapped to 24000/1001 and its like where it means those; else the one most footage has."""
+    """The asked rate, snapped to 24000/1001 and its like where it means those; else the one nearest to most footage.
+
+    Phones vary their rate, and slow motion is shot at several hundred: films have one of the standard rates.
+    """
     if asked is not None:
-        return _snap(asked)
+        near = _nearest_standard(asked)
+        return near if abs(near - asked) / near < Fraction(5, 10_000) else asked.limit_denominator(1001)
     seconds: Counter[Fraction] = Counter()
     for clip in clips:
         if not clip.is_photo:
-            seconds[_snap(clip.info.picture.fps)] += clip.facts.duration  # type: ignore[assignment]
-    if not seconds:
-        return Fraction(30)
-    best = max(seconds, key=lambda rate: (seconds[rate], rate))
-    return best if best >= 23 else Fraction(25)
+            seconds[_nearest_standard(clip.info.picture.fps)] += clip.facts.duration  # type: ignore[assignment]
+    return max(seconds, key=lambda rate: (seconds[rate], rate), default=Fraction(30))
 
 
 def film_size(clips: Sequence[Clip], aspect: Aspect, quality: Quality) -> tuple[int, int]:
@@ -51,9 +52,11 @@ def parse_rate(text: str) -> Fraction:
     return Fraction(top) / Fraction(bottom or 1)
 
 
-def _snap(rate: Fraction) -> Fraction:
-    near = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
-    return near if abs(near - rate) / near < Fraction(5, 10_000) else rate.limit_denominator(1001)
+def _nearest_standard(rate: Fraction) -> Fraction:
+    """Of a rate under 23 frames a second, like a surveillance camera's, 25."""
+    if rate < 23:
+        return Fraction(25)
+    return min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
 
 
 def _common_shape(clips: Sequence[Clip]) -> Fraction:

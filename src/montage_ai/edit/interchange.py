@@ -1,10 +1,12 @@
 """The timeline as OpenTimelineIO, which editors read. Everything that OTIO has no words for is in its metadata.
 
-A clip's range counts in the clip's own frames where it begins, and in the film's frames how long it is.
+The metadata are JSON in a string: OTIO's own numbers lose a last digit. A clip's range counts in the clip's own frames
+where it begins, and in the film's frames how long it is.
 """
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +29,7 @@ def to_otio(timeline: Timeline) -> otio.schema.Timeline:
     """The timeline as an OTIO object: one video track with cuts and transitions, one audio track with the music."""
     document = otio.schema.Timeline(name=f"Montage AI, {timeline.style}")
     head = timeline.model_dump(mode="json", exclude={"items", "transitions", "music"})
-    document.metadata[KEY] = {"version": VERSION, "timeline": head}
+    document.metadata[KEY] = json.dumps({"version": VERSION, "timeline": head})
     picture = otio.schema.Track("Picture", kind=otio.schema.TrackKind.Video)
     for k, item in enumerate(timeline.items):
         if k and (transition := timeline.transitions[k - 1]):
@@ -48,7 +50,7 @@ def clip_range(item: Item, fps: Fraction) -> otio.opentime.TimeRange:
 def _clip(item: Item, fps: Fraction) -> otio.schema.Clip:
     reference = otio.schema.ExternalReference(item.clip.path.absolute().as_uri(), _whole(item.clip))
     effects = [] if item.speed == 1 else [otio.schema.LinearTimeWarp(time_scalar=float(item.speed))]
-    metadata = {KEY: item.model_dump(mode="json")}
+    metadata = {KEY: item.model_dump_json()}
     name = item.clip.path.name
     return otio.schema.Clip(name, reference, clip_range(item, fps), metadata=metadata, effects=effects)
 
@@ -67,14 +69,14 @@ def _transition(transition: Transition, fps: Fraction) -> otio.schema.Transition
         transition_type=otio.schema.TransitionTypes.SMPTE_Dissolve if dissolve else "Custom_Transition",
         in_offset=_frames(half_before(transition), fps),
         out_offset=_frames(half_after(transition), fps),
-        metadata={KEY: transition.model_dump(mode="json")},
+        metadata={KEY: transition.model_dump_json()},
     )
 
 
 def _music(music: Source, timeline: Timeline) -> otio.schema.Track:
     span = otio.opentime.TimeRange(_frames(0, timeline.fps), _frames(timeline.frames, timeline.fps))
     reference = otio.schema.ExternalReference(music.path.absolute().as_uri())
-    clip = otio.schema.Clip(music.path.name, reference, span, metadata={KEY: music.model_dump(mode="json")})
+    clip = otio.schema.Clip(music.path.name, reference, span, metadata={KEY: music.model_dump_json()})
     track = otio.schema.Track("Music", kind=otio.schema.TrackKind.Audio)
     track.append(clip)
     return track

@@ -1,14 +1,17 @@
-"""The footage as selection sees it: all usable moments of all clips, in cells of a fifth of a second."""
+"""The footage as selection sees it: what may be shown, as exact stretches, and how good it is, in cells of 0.2 s."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from montage_ai.edit.brief import Brief, Exclusion, names_clip
+from montage_ai.edit.free import Free
 from montage_ai.errors import UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.quality import Moments, judge
@@ -21,6 +24,7 @@ PHOTO_SECONDS = 6.0
 _POOR = 0.06
 
 Series = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,18 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Material:
-    """All cells, shot after shot. Arrays have shape (cells,), ``layout`` (cells, 48), ``bounds`` (shots + 1,).
+    """All footage, shot after shot.
 
-    Shot s owns the cells [bounds[s], bounds[s + 1]); ``seconds`` is where a cell begins in its clip. ``motion`` is its
-    rank among all cells, 0 to 1. ``blocked`` cells cannot be used.
+    ``free`` are the stretches that may be shown, ``pinnable`` those that a pin may ask for (all but the excluded).
+    The measures are arrays over cells, shape (cells,), ``layout`` (cells, 48): shot s owns the cells
+    [bounds[s], bounds[s + 1]); ``seconds`` is where a cell begins in its clip; ``motion`` its rank among all, 0 to 1.
     """
 
     clips: tuple[Clip, ...]
-    clip: NDArray[np.int64]
-    shot: NDArray[np.int64]
+    shots: tuple[Shot, ...]
+    clip_of_shot: NDArray[np.int64]
+    free: Free
+    pinnable: Free
     bounds: NDArray[np.int64]
     seconds: Series
     quality: Series
@@ -52,40 +59,47 @@ class Material:
     faces: Series
     smiles: Series
     direction: Series
-    layout: Series
+    layout: NDArray[np.float32]
     luma: Series
     warmth: Series
-    blocked: NDArray[np.bool_]
-    shots: tuple[Shot, ...]
     left_out: tuple[LeftOut, ...]
 
     @property
     def cells(self) -> int:
-        return len(self.clip)
+        return len(self.seconds)
 
     @property
     def capacity(self) -> float:
         """Seconds that can be used."""
-        return float(np.count_nonzero(~self.blocked) * CELL)
+        return float(self.free.lengths.sum())
+
+    def clip_at(self, shot: int) -> Clip:
+        """The clip that a shot is of."""
+        return self.clips[int(self.clip_of_shot[shot])]
+
+    def cells_between(self, shot: int, low: float, high: float) -> slice:
+        """The cells of a shot that lie in a stretch of it, one at least."""
+        first, end = int(self.bounds[shot]), int(self.bounds[shot + 1])
+        a = min(first + max(0, int((low - self.seconds[first]) / CELL + 1e-6)), end - 1)
+        b = first + ceil((high - self.seconds[first]) / CELL - 1e-6)
+        return slice(a, min(max(a + 1, b), end))
 
 
 @dataclass
 class _Builder:
-    columns: dict[str, list[Series]] = field(default_factory=dict)
+    columns: dict[str, list[Array]] = field(default_factory=dict)
     shots: list[Shot] = field(default_factory=list)
+    clips: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    free: list[tuple[int, float, float]] = field(default_factory=list)
+    pinnable: list[tuple[int, float, float]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
 def gather(clips: Sequence[Clip], brief: Brief) -> Material:
-    """Cut the clips into cells.
-
-    Raises ``UserError`` for a pin or exclusion that names no clip, and where nothing is left.
-    """
+    """Look at all clips; raises ``UserError`` where a wish names no clip, or several, and where nothing is left."""
     for name in [pin.clip for pin in brief.pins] + [exclusion.clip for exclusion in brief.exclusions]:
-        if not any(names_clip(name, clip.info.path) for clip in clips):
-            known = ", ".join(clip.name for clip in clips[:8])
-            raise UserError(f"No clip is called {name!r}.", hint=f"The clips are: {known}.")
+        named_clip(name, clips)
     builder = _Builder()
     for index, clip in enumerate(clips):
         moments = judge(clip)
@@ -94,38 +108,56 @@ def gather(clips: Sequence[Clip], brief: Brief) -> Material:
             _add_shot(builder, index, clip, shot, moments, exclusions)
     if not builder.sizes:
         raise UserError("No shot of the footage is long enough to use.", hint="Give longer clips.")
+    if not builder.free and not (brief.pins and builder.pinnable):
+        raise UserError("Nothing of the footage can be used.", hint=_why(builder.left_out))
     table = {name: np.concatenate(parts) for name, parts in builder.columns.items()}
-    material = Material(
+    return Material(
         clips=tuple(clips),
-        clip=table.pop("clip").astype(np.int64),
-        shot=np.repeat(np.arange(len(builder.sizes)), builder.sizes),
+        shots=tuple(builder.shots),
+        clip_of_shot=np.array(builder.clips),
+        free=_as_free(builder.free),
+        pinnable=_as_free(builder.pinnable),
         bounds=np.cumsum([0, *builder.sizes]),
         motion=_ranks(table.pop("motion")),
-        blocked=table.pop("blocked").astype(bool),
-        shots=tuple(builder.shots),
         left_out=tuple(builder.left_out),
         **table,
     )
-    if material.blocked.all():
-        raise UserError("Nothing of the footage can be used.", hint=_why(material.left_out))
-    return material
+
+
+def named_clip(name: str, clips: Sequence[Clip]) -> int:
+    """The number of the clip that a user's ``name`` means. Raises ``UserError`` where that is none, or several."""
+    found = [number for number, clip in enumerate(clips) if names_clip(name, clip.info.path)]
+    if not found:
+        known = ", ".join(clip.name for clip in clips[:8])
+        raise UserError(f"No clip is called {name!r}.", hint=f"The clips are: {known}.")
+    if len(found) > 1:
+        paths = ", ".join(str(clips[number].info.path) for number in found)
+        raise UserError(f"{len(found)} clips are called {name!r}.", hint=f"Name one of them by its path: {paths}.")
+    return found[0]
+
+
+def _as_free(stretches: list[tuple[int, float, float]]) -> Free:
+    shot, low, high = zip(*stretches, strict=True) if stretches else ((), (), ())
+    return Free(np.array(shot, np.int64), np.array(low, np.float64), np.array(high, np.float64))
 
 
 def _add_shot(
     builder: _Builder, index: int, clip: Clip, shot: Shot, moments: Moments, exclusions: list[Exclusion]
 ) -> None:
     begin = float(clip.time_of(shot.first))
-    length = PHOTO_SECONDS if clip.is_photo else float(clip.time_of(shot.end)) - begin
-    cells = int(length / CELL + 1e-6)
+    end = PHOTO_SECONDS if clip.is_photo else float(clip.time_of(shot.end))
+    cells = int((end - begin) / CELL + 1e-6)
     if cells < 1:
-        builder.left_out.append(LeftOut(clip, begin, begin + length, "shorter than a fifth of a second"))
+        builder.left_out.append(LeftOut(clip, begin, end, "shorter than a fifth of a second"))
         return
     seconds = begin + CELL * np.arange(cells, dtype=np.float64)
     frames = np.searchsorted(clip.times, seconds + CELL / 2).clip(shot.first, shot.end - 1)
-    samples = np.abs(clip.arrays["sample_time"][None, :] - seconds[:, None]).argmin(axis=1)
-    blocked = _block(builder, clip, seconds, frames, moments, exclusions)
-    columns = {
-        "clip": np.full(cells, float(index)),
+    samples = _nearest(clip.arrays["sample_time"], seconds)
+    excluded, poor = _blocked(builder, clip, seconds, frames, moments, exclusions)
+    number = len(builder.shots)
+    builder.pinnable += [(number, *span) for span in _runs(~excluded, seconds, end)]
+    builder.free += [(number, *span) for span in _runs(~(excluded | poor), seconds, end)]
+    columns: dict[str, Array] = {
         "seconds": seconds,
         "quality": moments.quality[frames],
         "motion": moments.motion[frames],
@@ -133,41 +165,59 @@ def _add_shot(
         "faces": moments.faces[frames],
         "smiles": moments.smiles[frames],
         "direction": clip.arrays["dx"][frames].astype(np.float64) * float(clip.info.picture.fps),
-        "layout": clip.arrays["layout"][samples].astype(np.float64),
+        "layout": clip.arrays["layout"][samples],
         "luma": clip.arrays["luma"][frames].astype(np.float64),
         "warmth": clip.arrays["warmth"][samples].astype(np.float64),
-        "blocked": blocked.astype(np.float64),
     }
     for name, values in columns.items():
         builder.columns.setdefault(name, []).append(values)
     builder.shots.append(shot)
+    builder.clips.append(index)
     builder.sizes.append(cells)
 
 
-def _block(
+def _blocked(
     builder: _Builder,
     clip: Clip,
     seconds: Series,
     frames: NDArray[np.int64],
     moments: Moments,
     exclusions: list[Exclusion],
-) -> NDArray[np.bool_]:
-    """Which cells cannot be used; each reason is noted with its stretch."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which cells are excluded, and which are too poor; each stretch is noted with its reason."""
     excluded = np.zeros(len(seconds), bool)
     for exclusion in exclusions:
         excluded |= (seconds + CELL > exclusion.low) & (seconds < exclusion.high)
+    black = _any_in_cells(moments.black, np.searchsorted(clip.times, seconds).clip(0, len(clip.times) - 1))
+    poor = moments.quality[frames] < _POOR
     reasons = {
         "excluded": excluded,
-        "black or empty": moments.black[frames],
-        "blurred, badly exposed or too shaky": (moments.quality[frames] < _POOR) & ~moments.black[frames],
+        "black or empty": black & ~excluded,
+        "blurred, badly exposed or too shaky": poor & ~black & ~excluded,
     }
-    blocked = np.zeros(len(seconds), bool)
     for reason, mask in reasons.items():
-        if (mask & ~blocked).any():
-            hit = seconds[mask & ~blocked]
-            builder.left_out.append(LeftOut(clip, float(hit[0]), float(hit[-1] + CELL), reason))
-        blocked |= mask
-    return blocked
+        spans = _runs(mask, seconds, float(seconds[-1] + CELL))
+        builder.left_out += [LeftOut(clip, low, high, reason) for low, high in spans]
+    return excluded, black | poor
+
+
+def _any_in_cells(frames: NDArray[np.bool_], firsts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether any frame of each cell is marked; a cell's frames end where the next cell's begin."""
+    last = min(int(firsts[-1] + max(1, firsts[-1] - firsts[0]) // max(1, len(firsts) - 1)), len(frames) - 1)
+    return np.asarray(np.logical_or.reduceat(frames[: last + 1], firsts), np.bool_)
+
+
+def _runs(mask: NDArray[np.bool_], seconds: Series, end: float) -> list[tuple[float, float]]:
+    """Where ``mask`` holds, as stretches; the last cell reaches to ``end``."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    borders = np.append(seconds, end)
+    return [(float(borders[a]), float(borders[b])) for a, b in edges.reshape(-1, 2)]
+
+
+def _nearest(times: NDArray[np.float32], wanted: Series) -> NDArray[np.int64]:
+    """The index of the value nearest to each of ``wanted``; ``times`` increase."""
+    middles = (times[1:].astype(np.float64) + times[:-1]) / 2
+    return np.asarray(np.searchsorted(middles, wanted), np.int64)
 
 
 def _ranks(values: Series) -> Series:

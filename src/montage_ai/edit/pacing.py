@@ -6,15 +6,20 @@ import random
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from montage_ai.edit.choices import Density
-from montage_ai.edit.styles import Arc, Pacing, Style, Transitions
+from montage_ai.edit.styles import Pacing, Style
 from montage_ai.edit.timeline import Transition, frame_of
 from montage_ai.music.beat_grid import BeatGrid
 
 _PARTS = (("intro", 0.12), ("build", 0.5), ("climax", 0.72), ("sustain", 0.9), ("outro", 1.0))
+_SECTION, _DOWNBEAT, _BEAT, _HALF = 1.0, 0.6, 0.3, 0.0
+_BAR = 4  # beats, where the music does not tell
+_NEAR_SECTION = 1.0  # seconds
+_STRONG = 0.5  # how much longer a part may be cut for the start of a section
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Slot:
     """A place for one shot: output frames [``start``, ``end``).
 
     ``beat`` is the moment of the music (seconds) that ``start`` was put on; ``level`` the wanted intensity, 0 to 1;
-    ``inner`` the frames at which the slot may be split; ``transition`` how it joins the slot before it.
+    ``part`` that of the arc; ``transition`` how it joins the slot before it.
     """
 
     start: int
@@ -30,7 +35,6 @@ class Slot:
     beat: float
     level: float
     part: str
-    inner: tuple[int, ...] = ()
     transition: Transition | None = None
 
     @property
@@ -38,10 +42,53 @@ class Slot:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
-class _CutPoint:
+class CutPoint(NamedTuple):
+    """A moment of the music that a cut may fall on, and the output frame that it falls on."""
+
+    frame: int
     time: float
-    strength: float  # 1 the start of a section, 0.6 a downbeat, 0.3 a beat, 0 half-way between beats
+    strength: float
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """The slots of a film of ``frames`` frames, without gaps, and what they can be cut up by.
+
+    ``shortest`` is the style's shortest shot in frames; ``notes`` say what the music did not allow.
+    """
+
+    slots: tuple[Slot, ...]
+    frames: int
+    shortest: int
+    points: tuple[CutPoint, ...]
+    grid: BeatGrid
+    style: Style
+    fps: Fraction
+    notes: tuple[str, ...] = ()
+
+    def slot(self, start: int, end: int, beat: float) -> Slot:
+        """The slot between two frames, with what the music and the arc want there."""
+        level = _level(self.grid, self.style, float(start / self.fps), float(self.frames / self.fps))
+        return Slot(start, end, beat, level, part_at(start / self.frames))
+
+    def split(self, slot: Slot, longest: int) -> tuple[Slot, Slot] | None:
+        """Two slots in the place of one, the first of at most ``longest`` frames, cut where the music is cut.
+
+        The longest is taken that ends on a strong beat. Shorter shots than the style's shortest are only made where
+        nothing else is left. None where no cut point lies so that it can be done.
+        """
+        inside = [point for point in self.points if slot.start < point.frame <= slot.start + longest]
+        for strength, shortest in ((_BEAT, self.shortest), (_HALF, 2)):
+            fits = [
+                point
+                for point in inside
+                if point.strength >= strength and min(point.frame - slot.start, slot.end - point.frame) >= shortest
+            ]
+            if fits:
+                at = max(fits, key=lambda p: (p.frame - slot.start) * (1 + _STRONG * p.strength))
+                first = replace(self.slot(slot.start, at.frame, slot.beat), transition=slot.transition)
+                return first, self.slot(at.frame, slot.end, at.time)
+        return None
 
 
 def pace(
@@ -53,34 +100,24 @@ def pace(
     density: Density = "auto",
     beat_offset: float = 0.0,
     seed: int = 0,
-) -> list[Slot]:
-    """The slots of a film of ``duration`` seconds, without gaps, each boundary on a cut point of the music."""
-    points = [p for p in _cut_points(grid) if p.time + beat_offset < duration]
-    if density == "auto":
-        times = _choose(points, grid, style, duration, random.Random(seed))  # noqa: S311  variety, not secrecy
-    else:
-        times = [p.time for p in points if p.strength >= {"bar": 0.6, "beat": 0.3, "half": 0.0}[density]]
+) -> Rhythm:
+    """The slots of a film of ``duration`` seconds, each boundary on a cut point of the music."""
     last = frame_of(duration, fps)
-    shortest = max(2, frame_of(style.pacing.min_seconds, fps)) if density == "auto" else 2
-    cuts = {0: 0.0}
-    for time in times:
-        frame = frame_of(time + beat_offset, fps)
-        if frame - max(cuts) >= shortest and last - frame >= shortest:
-            cuts[frame] = time
-    frames = [frame_of(p.time + beat_offset, fps) for p in points if p.strength >= 0.3]
-    slots = [_slot(a, b, cuts[a], frames, grid, style.arc, last, fps) for a, b in pairwise([*cuts, last])]
-    return _with_transitions(slots, style.transitions, grid, fps, seed)
-
-
-def split(slot: Slot) -> tuple[Slot, Slot] | None:
-    """Two slots in the place of one, cut at its most central beat; None where it has none inside."""
-    inner = [frame for frame in slot.inner if min(frame - slot.start, slot.end - frame) >= 2]
-    if not inner:
-        return None
-    middle = min(inner, key=lambda frame: abs(2 * frame - slot.start - slot.end))
-    first = replace(slot, end=middle, inner=tuple(f for f in inner if f < middle))
-    second = replace(slot, start=middle, inner=tuple(f for f in inner if f > middle), transition=None)
-    return first, second
+    points = tuple(
+        CutPoint(frame_of(time + beat_offset, fps), time, strength)
+        for time, strength in _strengths(grid)
+        if 0 < time + beat_offset < duration
+    )
+    shortest = max(2, int(style.pacing.min_seconds * fps)) if density == "auto" else 2
+    empty = Rhythm((), last, shortest, points, grid, style, fps)
+    notes: tuple[str, ...] = ()
+    if density == "auto":
+        chosen = _choose(points, grid, style, duration, random.Random(seed))  # noqa: S311  variety, not secrecy
+    else:
+        chosen, notes = _every(points, grid, density)
+    cuts = [CutPoint(0, 0.0, _BEAT), *_spaced(chosen, empty), CutPoint(last, duration, _BEAT)]
+    slots = [empty.slot(a.frame, b.frame, a.time) for a, b in pairwise(cuts)]
+    return replace(empty, slots=tuple(_with_transitions(slots, style, grid, fps, seed)), notes=notes)
 
 
 def part_at(share: float) -> str:
@@ -88,35 +125,75 @@ def part_at(share: float) -> str:
     return next((name for name, end in _PARTS if share < end), "outro")
 
 
-def _cut_points(grid: BeatGrid) -> list[_CutPoint]:
-    """All moments of the music that a cut may fall on, in order. Half-way points exist only where there is a tempo."""
+def _strengths(grid: BeatGrid) -> list[tuple[float, float]]:
+    """All moments of the music that a cut may fall on, in order, each with how much it asks for one.
+
+    Half-way points exist only where there is a tempo.
+    """
     downbeats = set(grid.downbeats)
     beats = np.array(grid.beats)
-    strengths = {beat: 0.6 if beat in downbeats else 0.3 for beat in grid.beats}
+    strengths = {beat: _DOWNBEAT if beat in downbeats else _BEAT for beat in grid.beats}
     for section in grid.sections[1:]:
         if len(beats):
             nearest = float(beats[np.abs(beats - section.start).argmin()])
-            if abs(nearest - section.start) < 1.0:
-                strengths[nearest] = 1.0
+            if abs(nearest - section.start) < _NEAR_SECTION:
+                strengths[nearest] = _SECTION
     if grid.tempo is not None:
-        strengths |= {(a + b) / 2: 0.0 for a, b in pairwise(grid.beats)}
-    return [_CutPoint(time, strengths[time]) for time in sorted(strengths)]
+        strengths |= {(a + b) / 2: _HALF for a, b in pairwise(grid.beats)}
+    return sorted(strengths.items())
 
 
-def _choose(points: list[_CutPoint], grid: BeatGrid, style: Style, duration: float, rng: random.Random) -> list[float]:
+def _every(points: tuple[CutPoint, ...], grid: BeatGrid, density: Density) -> tuple[list[CutPoint], tuple[str, ...]]:
+    """The cut points of a fixed density, and what has to be said about them."""
+    beats = [point for point in points if point.strength >= _BEAT]
+    notes: tuple[str, ...] = ()
+    if density == "half":
+        if grid.tempo is None:
+            notes = ("There are no half beats without a pulse: a cut falls on every cut point.",)
+        return _begun(list(points)), notes
+    if density == "beat":
+        return _begun(beats), notes
+    if grid.downbeats:
+        downbeats = set(grid.downbeats)
+        return _begun([point for point in beats if point.time in downbeats]), notes
+    notes = (f"Where the bars begin cannot be told: a cut falls on every {_BAR}th beat.",)
+    return _begun(beats[::_BAR]), notes
+
+
+def _begun(points: list[CutPoint]) -> list[CutPoint]:
+    """Without a first one that would leave but a flash before it."""
+    gaps = [b.frame - a.frame for a, b in pairwise(points)]
+    return points[1:] if gaps and points[0].frame < float(np.median(gaps)) / 2 else points
+
+
+def _spaced(chosen: list[CutPoint], film: Rhythm) -> list[CutPoint]:
+    """Those that leave room for the shortest shot, and for the film's fades within its first and its last shot."""
+    fades = film.style.transitions
+    opening, closing = (frame_of(seconds, film.fps) for seconds in (fades.opening_fade, fades.closing_fade))
+    kept: list[CutPoint] = []
+    for point in chosen:
+        before = kept[-1].frame + film.shortest if kept else max(film.shortest, opening)
+        if before <= point.frame <= film.frames - max(film.shortest, closing):
+            kept.append(point)
+    return kept
+
+
+def _choose(
+    points: tuple[CutPoint, ...], grid: BeatGrid, style: Style, duration: float, rng: random.Random
+) -> list[CutPoint]:
     """Walk through the music; each shot ends on the point that fits its wanted length and the bars best."""
     pacing, now = style.pacing, 0.0
-    chosen: list[float] = []
+    chosen: list[CutPoint] = []
     beat = 60 / grid.tempo if grid.tempo else float(np.median(np.diff(grid.beats))) if len(grid.beats) > 1 else 1.0
-    times = np.array([p.time for p in points])
+    times = np.array([point.time for point in points])
     while True:
-        wanted = _wanted_seconds(_level(grid, style.arc, now, duration), beat, pacing)
+        wanted = _wanted_seconds(_level(grid, style, now, duration), beat, pacing)
         low = int(np.searchsorted(times, now + pacing.min_seconds))
         if low >= len(points):
             return chosen
         high = max(low + 1, int(np.searchsorted(times, now + max(pacing.max_seconds, 1.5 * beat), "right")))
         best = max(points[low:high], key=lambda p: _fit(p, p.time - now, wanted, pacing.variation, rng))
-        chosen.append(best.time)
+        chosen.append(best)
         now = best.time
 
 
@@ -125,35 +202,37 @@ def _wanted_seconds(level: float, beat: float, pacing: Pacing) -> float:
     return min(max(beats * beat, pacing.min_seconds), pacing.max_seconds)
 
 
-def _fit(point: _CutPoint, length: float, wanted: float, variation: float, rng: random.Random) -> float:
+def _fit(point: CutPoint, length: float, wanted: float, variation: float, rng: random.Random) -> float:
     return -2 * abs(float(np.log2(length / wanted))) + point.strength + 2 * variation * rng.random()
 
 
-def _level(grid: BeatGrid, arc: Arc, time: float, duration: float) -> float:
+def _level(grid: BeatGrid, style: Style, time: float, duration: float) -> float:
     """Intensity wanted at ``time``: the music's energy in the next two seconds, and the arc's."""
     energy = grid.energy_between(time, min(time + 2.0, grid.duration))
-    planned: float = getattr(arc, part_at(time / duration))
-    return float((1 - arc.weight) * energy + arc.weight * planned)
+    planned: float = getattr(style.arc, part_at(time / duration))
+    return float((1 - style.arc.weight) * energy + style.arc.weight * planned)
 
 
-def _slot(
-    start: int, end: int, beat: float, points: list[int], grid: BeatGrid, arc: Arc, last: int, fps: Fraction
-) -> Slot:
-    inner = tuple(frame for frame in points if start < frame < end)
-    level = _level(grid, arc, float(start / fps), float(last / fps))
-    return Slot(start, end, beat, level, part_at(start / last), inner)
-
-
-def _with_transitions(slots: list[Slot], wanted: Transitions, grid: BeatGrid, fps: Fraction, seed: int) -> list[Slot]:
+def _with_transitions(slots: list[Slot], style: Style, grid: BeatGrid, fps: Fraction, seed: int) -> list[Slot]:
     """Give joins their transition: at the starts of sections, and at a share of the others."""
+    wanted = style.transitions
     rng = random.Random(seed + 1)  # noqa: S311
     frames = max(2, frame_of(wanted.seconds, fps))
-    section_starts = [section.start for section in grid.sections[1:]]
+    at_section = _nearest_to_sections(slots, grid)
     joined = slots[:1]
     for before, slot in pairwise(slots):
         elsewhere = rng.random() < wanted.share
-        at_section = any(abs(slot.beat - start) < 0.6 for start in section_starts)
-        kind = wanted.between_sections if at_section else wanted.elsewhere if elsewhere else None
+        kind = wanted.between_sections if slot.start in at_section else wanted.elsewhere if elsewhere else None
         length = min(frames, before.frames // 2, slot.frames // 2)
         joined.append(replace(slot, transition=Transition(kind=kind, frames=length)) if kind and length >= 2 else slot)
     return joined
+
+
+def _nearest_to_sections(slots: list[Slot], grid: BeatGrid) -> set[int]:
+    """For each start of a section the one slot (by its start) that begins with it."""
+    found = set()
+    for section in grid.sections[1:]:
+        nearest = min(slots[1:], key=lambda slot: abs(slot.beat - section.start), default=None)
+        if nearest is not None and abs(nearest.beat - section.start) < _NEAR_SECTION:
+            found.add(nearest.start)
+    return found

@@ -9,117 +9,112 @@ The score of a film is the sum over its slots of, each weighted by the style's t
     variety      minus: the clip was just seen; it has had more than its share; the picture resembles the one before
     continuity   pictures move the same way as the one before
     chronology   minus the distance between the moment's place in the footage and the slot's place in the film
+    thrift       minus what is left too short to be shown, where the film needs most of the footage
 
-No cell of footage is used twice, none that is blocked at all, and no stretch crosses a cut of the source. A pin's slot
-takes its clip. Ties are broken by a small noise from the seed, so equal inputs and seed give an equal film.
+No stretch of footage is used twice, none that is blocked at all, and none crosses a cut of the source. Ties are broken
+by a small noise from the seed, so equal inputs and seed give an equal film.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.edit.brief import Brief, Pin, names_clip
+from montage_ai.edit.free import TINY, Free
 from montage_ai.edit.material import CELL, Material
-from montage_ai.edit.pacing import Slot, split
+from montage_ai.edit.pacing import Rhythm, Slot
 from montage_ai.edit.styles import Taste
-from montage_ai.edit.timeline import half_after, half_before
-from montage_ai.errors import UserError
+from montage_ai.edit.windows import Need, Pick, need_of, window
 
 _WIDTH = 6
 _BRANCH = 8
 _NOISE = 0.04
-_CELL = Fraction(1, 5)
 _LOOKALIKE = 0.12  # mean layout distance, as a share of full scale, under which a join reads as a jump cut
+_THRIFT = 3.0
 
 Series = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A slot and the cells [``first``, ``first + cells``) that stand in it; ``lead`` of them come before its first
-    frame, for the transition into it."""
-
-    slot: Slot
-    first: int
-    cells: int
-    lead: int
 
 
 @dataclass(frozen=True)
 class _State:
     score: float
     picks: tuple[Pick, ...]
-    used: NDArray[np.bool_]
+    free: Free
     seconds_of_clip: Series
 
 
-def select(slots: Sequence[Slot], material: Material, brief: Brief, fps: Fraction) -> list[Pick]:
-    """The best picks for the slots in order, for as many slots as the footage can fill.
+def select(rhythm: Rhythm, pinned: Mapping[int, Pick], material: Material, taste: Taste, seed: int) -> list[Pick]:
+    """The best picks for the slots in order, for as many as the footage can fill; ``pinned`` ones, by start, are set.
 
-    A slot that is longer than any free stretch is split at a beat. Raises ``UserError`` where a pin cannot be honoured.
+    A slot that is longer than any free stretch is given up its transitions first, and then split.
     """
-    queue = list(slots)
-    pinned = _place_pins(queue, material, brief, fps)
-    scorer = _Scorer(material, brief.style.taste, brief.seed, film=queue[-1].end)
+    queue, position = list(rhythm.slots), 0
+    scorer = _Scorer(material, taste, seed, rhythm)
     states = [_State(0.0, (), _reserve(material, pinned), np.zeros(len(material.clips)))]
-    position = 0
     while position < len(queue):
         slot, following = queue[position], queue[position + 1] if position + 1 < len(queue) else None
         if slot.start in pinned:
             grown = [_extend(state, pinned[slot.start], 0.0, material) for state in states]
         else:
-            cells, lead = _cells_needed(slot, following, fps)
-            grown = [s for state in states for s in _branch(state, slot, cells, lead, scorer, material)]
+            need = need_of(slot, following, rhythm.fps)
+            alone = scorer.alone(slot, need)
+            grown = [s for state in states for s in _branch(state, slot, need, alone, scorer)]
         if grown:
             states = sorted(grown, key=lambda state: -state.score)[:_WIDTH]
             position += 1
-        elif halves := split(slot):
-            queue[position : position + 1] = halves
-        else:
+        elif not _made_shorter(queue, position, max(state.free.longest for state in states), rhythm):
             break
     return list(states[0].picks)
 
 
-def _branch(state: _State, slot: Slot, cells: int, lead: int, scorer: _Scorer, material: Material) -> list[_State]:
+def _made_shorter(queue: list[Slot], position: int, longest: float, rhythm: Rhythm) -> bool:
+    """Make the slot at ``position`` need less: without its transitions, or split. False where it cannot."""
+    slot = queue[position]
+    around = [k for k in (position, position + 1) if k < len(queue) and queue[k].transition is not None]
+    if around:
+        for k in around:
+            queue[k] = replace(queue[k], transition=None)
+        return True
+    halves = rhythm.split(slot, min(int((longest + TINY) * rhythm.fps), slot.frames - 1))
+    if halves is not None:
+        queue[position : position + 1] = halves
+    return halves is not None
+
+
+def _branch(state: _State, slot: Slot, need: Need, alone: Series, scorer: _Scorer) -> list[_State]:
     """The state with each of the most promising windows for ``slot`` added."""
-    starts, scores = scorer.best_windows(state, slot, cells)
-    return [
-        _extend(state, Pick(slot, int(start), cells, lead), float(score), material)
-        for start, score in zip(starts, scores, strict=True)
-    ]
+    return [_extend(state, pick, score, scorer.material) for pick, score in scorer.best(state, slot, need, alone)]
 
 
 def _extend(state: _State, pick: Pick, score: float, material: Material) -> _State:
-    used, seconds = state.used.copy(), state.seconds_of_clip.copy()
-    clip = material.clip[pick.first]
-    if material.clips[clip].is_photo:
-        used[material.clip == clip] = True  # a photo is shown once
-    used[pick.first : pick.first + pick.cells] = True
-    seconds[clip] += pick.cells * CELL
-    return _State(state.score + score, (*state.picks, pick), used, seconds)
+    seconds = state.seconds_of_clip.copy()
+    seconds[material.clip_of_shot[pick.shot]] += pick.high - pick.low
+    return _State(state.score + score, (*state.picks, pick), _taken(state.free, pick, material), seconds)
 
 
-def _cells_needed(slot: Slot, following: Slot | None, fps: Fraction) -> tuple[int, int]:
-    """Cells for the slot and its share of both transitions, and how many of them lie before its first frame.
+def _taken(free: Free, pick: Pick, material: Material) -> Free:
+    """What is still free with ``pick``; a photo is shown once."""
+    if material.clip_at(pick.shot).is_photo:
+        return free.without_shot(pick.shot)
+    return free.without(pick.shot, pick.low, pick.high)
 
-    A start is moved up to the next frame of the source, which costs up to half a cell.
-    """
-    lead = ceil(half_before(slot.transition) / fps / _CELL) if slot.transition else 0
-    tail = half_after(following.transition) if following else 0
-    return lead + ceil((slot.frames + tail) / fps / _CELL + Fraction(1, 2)), lead
+
+def _reserve(material: Material, pinned: Mapping[int, Pick]) -> Free:
+    """What is free for the slots that are not pinned."""
+    free = material.free
+    for pick in pinned.values():
+        free = _taken(free, pick, material)
+    return free
 
 
 class _Scorer:
-    """Scores windows of cells, all at once."""
+    """Scores windows of footage, all at once."""
 
-    def __init__(self, material: Material, taste: Taste, seed: int, film: int) -> None:
-        self.material, self.taste, self.film = material, taste, film
+    def __init__(self, material: Material, taste: Taste, seed: int, rhythm: Rhythm) -> None:
+        self.material, self.taste, self.film, self.fps = material, taste, rhythm.frames, rhythm.fps
         self.rng = np.random.default_rng(seed)
         self.place = np.arange(material.cells) / max(material.cells - 1, 1)
         faces = np.minimum(material.faces * 2, 1) * (1 + 0.25 * material.smiles)
@@ -127,105 +122,79 @@ class _Scorer:
             name: np.concatenate([[0.0], np.cumsum(values)])
             for name, values in (("quality", material.quality), ("motion", material.motion), ("faces", faces))
         }
-        self.share = CELL * material.cells / len(material.clips)
+        self.ends = np.repeat(material.bounds[1:], np.diff(material.bounds))  # of the shot that a cell is of
+        self.share = max(material.capacity / len(material.clips), CELL)
+        self.keep = rhythm.shortest / float(rhythm.fps)
+        scarcity = min(1.0, float(rhythm.frames / rhythm.fps) / max(material.capacity, CELL))
+        self.thrift = _THRIFT * scarcity**4
 
-    def best_windows(self, state: _State, slot: Slot, cells: int) -> tuple[NDArray[np.int64], Series]:
-        """Starts and scores of the best window of each of the most promising shots."""
-        material = self.material
-        count = material.cells - cells + 1
-        if count < 1:
-            return np.zeros(0, np.int64), np.zeros(0)
-        used = np.concatenate([[0], np.cumsum(state.used)])
-        valid = (used[cells:] == used[:-cells]) & (material.shot[cells - 1 :] == material.shot[:count])
-        scores = np.full(material.cells, -np.inf)
-        starts = np.flatnonzero(valid)
-        scores[starts] = self._alone(slot, cells, starts) + self._joined(state, slot, starts)
-        scores[starts] += _NOISE * self.rng.random(len(starts))
-        per_shot = np.maximum.reduceat(scores, material.bounds[:-1])
-        leaders = np.argsort(-per_shot, kind="stable")[: 3 * _BRANCH]
-        leaders = leaders[np.isfinite(per_shot[leaders])]
-        spans = [slice(material.bounds[s], material.bounds[s + 1]) for s in leaders]
-        best = np.array([span.start + scores[span].argmax() for span in spans], np.int64)
-        final = per_shot[leaders] - self.taste.variety * self._likeness(state, best)
-        order = np.argsort(-final, kind="stable")[:_BRANCH]
-        return best[order], final[order]
-
-    def _alone(self, slot: Slot, cells: int, starts: NDArray[np.int64]) -> Series:
-        taste = self.taste
-        mean = {name: (total[starts + cells] - total[starts]) / cells for name, total in self.sums.items()}
+    def alone(self, slot: Slot, need: Need) -> Series:
+        """What a window that begins with each cell is worth, whatever else is in the film: shape (cells,)."""
+        taste, starts = self.taste, np.arange(self.material.cells)
+        ends = np.minimum(starts + max(1, round(need.seconds / CELL)), self.ends)
+        mean = {name: (total[ends] - total[starts]) / (ends - starts) for name, total in self.sums.items()}
         score = taste.quality * mean["quality"] + taste.motion * (1 - np.abs(mean["motion"] - slot.level))
         score = score + taste.faces * mean["faces"]
         if slot.part in ("intro", "outro"):
             score = score + taste.arc * (1 - mean["faces"]) * (1 - mean["motion"])
         elif slot.part == "climax":
             score = score + taste.arc * np.maximum(mean["faces"], mean["motion"])
-        return np.asarray(score - taste.chronology * np.abs(self.place[starts] - slot.start / self.film))
+        score = score + _NOISE * self.rng.random(len(starts))
+        return np.asarray(score - taste.chronology * np.abs(self.place - slot.start / self.film))
 
-    def _joined(self, state: _State, slot: Slot, starts: NDArray[np.int64]) -> Series:
-        """What depends on the picks before."""
+    def best(self, state: _State, slot: Slot, need: Need, alone: Series) -> list[tuple[Pick, float]]:
+        """The best window of each of the most promising free stretches."""
+        fits = np.flatnonzero(state.free.lengths >= need.seconds - TINY)
+        if not len(fits):
+            return []
+        shots, low, high = state.free.shot[fits], state.free.low[fits], state.free.high[fits] - need.seconds
+        first, end = self._cells(shots, low), self._cells(shots, high) + 1
+        peaks = np.maximum.reduceat(alone, np.stack([first, np.minimum(end, len(alone) - 1)], axis=1).ravel())[::2]
+        rough = peaks - self.taste.variety * self._seen_before(state, shots)
+        found = []
+        for k in np.argsort(-rough, kind="stable")[: 3 * _BRANCH]:
+            wanted = self.material.seconds[first[k] + int(alone[first[k] : end[k]].argmax())]
+            span = (float(state.free.low[fits[k]]), float(state.free.high[fits[k]]))
+            clip, shot = self.material.clip_at(shots[k]), int(shots[k])
+            pick = window(slot, need, shot, clip, span, self._snug(float(wanted), need, span))
+            if pick is not None:
+                found.append((pick, float(rough[k] - peaks[k]) + self._score(state, pick, span, alone)))
+        return sorted(found, key=lambda one: -one[1])[:_BRANCH]
+
+    def _cells(self, shots: NDArray[np.int64], seconds: Series) -> NDArray[np.int64]:
+        """The cell of each shot that a moment lies in."""
+        first = self.material.bounds[shots]
+        inside = ((seconds - self.material.seconds[first]) / CELL + 1e-6).astype(np.int64)
+        return np.asarray(np.clip(first + inside, first, self.material.bounds[shots + 1] - 1), np.int64)
+
+    def _snug(self, wanted: float, need: Need, span: tuple[float, float]) -> float:
+        """``wanted``, or the end of the free stretch near it: no piece is to be left that is too short to show."""
+        low, high = span
+        if wanted - low < self.keep:
+            return low
+        return high - need.seconds if high - need.seconds - wanted < self.keep else wanted
+
+    def _score(self, state: _State, pick: Pick, span: tuple[float, float], alone: Series) -> float:
+        """A window's worth where it really lies, next to the pick before it."""
         material, taste = self.material, self.taste
-        clips = material.clip[starts]
-        excess = state.seconds_of_clip[clips] / self.share
-        penalty = 0.5 * np.minimum(excess, 2.0)
-        for age, pick in enumerate(reversed(state.picks[-3:])):
-            penalty = penalty + np.where(clips == material.clip[pick.first], (1.0, 0.4, 0.2)[age], 0.0)
+        cells = material.cells_between(pick.shot, pick.low, pick.high)
+        wasted = sum(rest for rest in (pick.low - span[0], span[1] - pick.high) if rest < self.keep)
+        score = float(alone[cells.start]) - self.thrift * wasted
         if not state.picks:
-            return np.asarray(-taste.variety * penalty)
-        last = state.picks[-1].first + state.picks[-1].cells - 1
-        same_way = np.sign(material.direction[starts]) * np.sign(material.direction[last])
-        moving = np.minimum(np.abs(material.direction[starts]), np.abs(material.direction[last])) > 0.05
-        return np.asarray(taste.continuity * same_way * moving - taste.variety * penalty)
+            return score
+        before = state.picks[-1]
+        last = material.cells_between(before.shot, before.low, before.high).stop - 1
+        directions = material.direction[cells.start], material.direction[last]
+        if min(map(abs, directions)) > 0.05:
+            score += taste.continuity * float(np.sign(directions[0]) * np.sign(directions[1]))
+        apart = float(np.abs(material.layout[cells.start] - material.layout[last]).mean()) / 255
+        return score - taste.variety * max(0.0, 1 - apart / _LOOKALIKE)
 
-    def _likeness(self, state: _State, starts: NDArray[np.int64]) -> Series:
-        """How much a window's first picture is like the last one shown, 0 to 1: a join of equals is a jump cut."""
-        if not state.picks or not len(starts):
-            return np.zeros(len(starts))
-        last = state.picks[-1].first + state.picks[-1].cells - 1
-        apart = np.abs(self.material.layout[starts] - self.material.layout[last]).mean(axis=1) / 255
-        return np.asarray(np.maximum(0.0, 1 - apart / _LOOKALIKE))
-
-
-def _place_pins(slots: list[Slot], material: Material, brief: Brief, fps: Fraction) -> dict[int, Pick]:
-    """A slot (by its start) and cells for every pin, evenly over the film in the order given."""
-    placed: dict[int, Pick] = {}
-    taken = material.blocked.copy()
-    for number, pin in enumerate(brief.pins):
-        wanted = (number + 0.5) / len(brief.pins) * len(slots)
-        for index in sorted(range(len(slots)), key=lambda i: abs(i + 0.5 - wanted)):
-            slot = slots[index]
-            cells, lead = _cells_needed(slot, slots[index + 1] if index + 1 < len(slots) else None, fps)
-            start = None if slot.start in placed else _pin_window(pin, cells, material, taken)
-            if start is not None:
-                placed[slot.start] = Pick(slot, start, cells, lead)
-                taken[start : start + cells] = True
-                break
-        else:
-            raise UserError(f"The pin {pin.clip!r} fits nowhere in the film.", hint="Pin a longer or clearer stretch.")
-    return placed
-
-
-def _pin_window(pin: Pin, cells: int, material: Material, taken: NDArray[np.bool_]) -> int | None:
-    """The first cell of the best free window of the pinned clip that shows the pinned moment, or None."""
-    busy = np.concatenate([[0], np.cumsum(taken)])
-    best: tuple[float, int] | None = None
-    for start in range(material.cells - cells + 1):
-        if material.shot[start] != material.shot[start + cells - 1] or busy[start + cells] != busy[start]:
-            continue
-        clip = material.clips[material.clip[start]]
-        low, high = material.seconds[start], material.seconds[start + cells - 1] + CELL
-        shows = clip.is_photo or pin.at is None or low <= pin.at < high
-        if names_clip(pin.clip, clip.info.path) and shows:
-            off_centre = 0.0 if pin.at is None else abs((low + high) / 2 - pin.at) / (high - low)
-            score = float(material.quality[start : start + cells].mean()) - off_centre
-            best = max(best or (score, start), (score, start))
-    return None if best is None else best[1]
-
-
-def _reserve(material: Material, pinned: dict[int, Pick]) -> NDArray[np.bool_]:
-    """Cells that no other slot may use."""
-    used = material.blocked.copy()
-    for pick in pinned.values():
-        used[pick.first : pick.first + pick.cells] = True
-        if material.clips[material.clip[pick.first]].is_photo:
-            used[material.clip == material.clip[pick.first]] = True
-    return used
+    def _seen_before(self, state: _State, shots: NDArray[np.int64]) -> Series:
+        """How much of each shot's clip was shown, lately above all."""
+        clips = self.material.clip_of_shot[shots]
+        penalty = 0.5 * np.minimum(state.seconds_of_clip[clips] / self.share, 2.0)
+        for age, pick in enumerate(reversed(state.picks[-3:])):
+            same = clips == self.material.clip_of_shot[pick.shot]
+            penalty = penalty + np.where(same, (1.0, 0.4, 0.2)[age], 0.0)
+        return np.asarray(penalty)

@@ -57,8 +57,6 @@ class Item(_Part):
     frames: int = Field(ge=1)
     """Output frames."""
     speed: Fraction = Field(Fraction(1), gt=0, le=16)
-    available: tuple[Fraction, Fraction]
-    """The shot that the item lies in, in the clip's seconds: where transitions may take more from."""
     focus: tuple[float, float] = (0.5, 0.5)
     """The point that cropping keeps in the picture, as shares of width and height."""
     stabilize: Stabilization = "never"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,9 @@ from montage_ai.media.photos import read_photo
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.render.layers import Canvas
 
+Point = tuple[float, float]
+"""Shares of a picture's width and height."""
+
 _WHOLE_BELOW = 0.62  # as for videos: a much narrower photo is shown whole over a blurred copy
 
 
@@ -32,7 +35,8 @@ def film_photo(item: Item, canvas: Canvas, before: int, after: int, folder: Path
     digest = hashlib.sha256(json.dumps([*parts, canvas.width, canvas.height, str(canvas.fps)]).encode()).hexdigest()
     path = folder / f"{digest}.mkv"
     if not path.exists():
-        backdrop = _fill_frame(read_photo(item.clip.path), canvas, item.focus, max(move.zoom))
+        backdrop, at = _fill_frame(read_photo(item.clip.path), canvas, item.focus, max(move.zoom))
+        move = move.model_copy(update={"start": at(move.start), "end": at(move.end)})
         shares = (np.arange(-before, item.frames + after) / max(item.frames - 1, 1)).clip(0, 1)
         with publishing(path) as draft:
             run_ffmpeg(_arguments(canvas, draft), feed=_frames(backdrop, canvas, move, shares), about=item.clip.path)
@@ -49,17 +53,19 @@ def _arguments(canvas: Canvas, output: Path) -> list[str]:
     ]
 
 
-def _fill_frame(photo: Plane, canvas: Canvas, focus: tuple[float, float], zoom: float) -> Plane:
-    """The photo in the film's shape, as large as the closest view needs."""
+def _fill_frame(photo: Plane, canvas: Canvas, focus: Point, zoom: float) -> tuple[Plane, Callable[[Point], Point]]:
+    """The photo in the film's shape, as large as the closest view needs; and where a point of the photo is then."""
     height, width = photo.shape[:2]
     target = (round(canvas.width * zoom), round(canvas.height * zoom))
     ratio = (width / height) / (canvas.width / canvas.height)
     if ratio < _WHOLE_BELOW:
-        return _over_blur(photo, target)
+        shown = ratio  # of the width; all of the height
+        return _over_blur(photo, target), lambda point: (0.5 + (point[0] - 0.5) * shown, point[1])
     crop_w, crop_h = (width / ratio, height) if ratio > 1 else (width, height * ratio)
     x = min(max(focus[0] * width - crop_w / 2, 0), width - crop_w)
     y = min(max(focus[1] * height - crop_h / 2, 0), height - crop_h)
-    return _resize(photo[round(y) : round(y + crop_h), round(x) : round(x + crop_w)], target)
+    cropped = _resize(photo[round(y) : round(y + crop_h), round(x) : round(x + crop_w)], target)
+    return cropped, lambda point: ((point[0] * width - x) / crop_w, (point[1] * height - y) / crop_h)
 
 
 def _over_blur(photo: Plane, target: tuple[int, int]) -> Plane:
