@@ -1,7 +1,7 @@
 """Cuts, exact: films of coded frames are rendered, decoded and read, frame by frame, beside the timeline.
 
-Films of 1, 30 and 1,000 cuts at 23.976, 25, 29.97 and 59.94 frames a second, each from clips of all these rates, one of
-variable rate, one with rotation metadata and one in a container without an index.
+Films of 1, 30 and 1,000 cuts at 23.976, 25, 29.97, 30 and 59.94 frames a second, each from clips of all these rates,
+one of variable rate, one with rotation metadata and one in a container without an index.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 
 from benchmarks.coded_video import CodedClip, coded_clips, codes
@@ -25,10 +26,12 @@ from montage_ai.events import ignore
 from montage_ai.media.files import sha256
 from montage_ai.render.film import render_film
 
-RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (25, 1), (30000, 1001), (60000, 1001)))
+RATES = tuple(Fraction(*rate) for rate in ((24000, 1001), (25, 1), (30000, 1001), (30, 1), (60000, 1001)))
 SIZE = (96, 54)
 
-_BEAT = {1: 1.1, 30: 0.47, 1000: 0.21}
+BEAT = {1: 1.1, 30: 0.47, 1000: 0.21}
+"""Seconds between cuts, on average."""
+
 _SOUND_RATE = 48_000
 _TAIL = Fraction(1, 4)
 
@@ -39,6 +42,7 @@ class Outcome:
 
     cuts: int = 0
     pictures: int = 0
+    times: int = 0
     beat: float = 0.0
     length: int = 0
     sound: float = 0.0
@@ -46,13 +50,13 @@ class Outcome:
     def worse(self, other: Outcome) -> Outcome:
         """Counts added, distances the larger of the two."""
         mine, theirs = vars(self), vars(other)
-        joined = {name: mine[name] + theirs[name] for name in ("cuts", "pictures", "length")}
+        joined = {name: mine[name] + theirs[name] for name in ("cuts", "pictures", "times", "length")}
         rest = {f.name: max(mine[f.name], theirs[f.name]) for f in fields(self) if f.name not in joined}
         return Outcome(**joined, **rest)
 
 
 def rows(quick: bool = False) -> list[Row]:
-    """Five rows for each number of cuts, over all rates."""
+    """Six rows for each number of cuts, over all rates."""
     counts = (1, 30) if quick else (1, 30, 1000)
     with tempfile.TemporaryDirectory() as folder:
         clips = coded_clips(Path(folder))
@@ -62,8 +66,8 @@ def rows(quick: bool = False) -> list[Row]:
 def _rows(count: int, clips: Sequence[CodedClip], rates: Sequence[Fraction], folder: Path) -> list[Row]:
     total, notes, cuts, frames = Outcome(), [], 0, 0
     for fps in rates:
-        beats = _beats(count)
-        timeline = _timeline(beats, fps, clips, folder)
+        beats = human_beats(count, BEAT[count])
+        timeline = film_of_cuts(beats, fps, clips, folder)
         output = folder / f"film{count}.mp4"
         render_film(timeline, output, ignore)
         outcome = inspect(timeline, beats, clips, output)
@@ -76,6 +80,7 @@ def _rows(count: int, clips: Sequence[CodedClip], rates: Sequence[Fraction], fol
     return [
         none_of(f"{name}: cuts not at their planned frame", total.cuts, reference=f"of {cuts}", note=shown),
         none_of(f"{name}: other source frames than planned", total.pictures, reference=f"of {frames}", note=note),
+        none_of(f"{name}: frames not shown at their time", total.times, reference=f"of {frames}"),
         at_most(f"{name}: a planned cut from its beat, at most", total.beat, 0.5, unit="frames"),
         none_of(f"{name}: frames more or fewer than planned", total.length, reference=f"of {frames}"),
         at_most(f"{name}: end of the sound from that of the picture", total.sound, 1, unit="frames"),
@@ -84,7 +89,7 @@ def _rows(count: int, clips: Sequence[CodedClip], rates: Sequence[Fraction], fol
 
 def inspect(timeline: Timeline, beats: Sequence[float], clips: Sequence[CodedClip], film: Path) -> Outcome:
     """Compare every frame of the decoded ``film`` with what ``timeline`` says."""
-    planned = _planned(timeline, clips)
+    planned = planned_frames(timeline, clips)
     shown = list(codes(film))
     together = min(len(shown), len(planned))
     starts = timeline.starts[1:]
@@ -92,6 +97,7 @@ def inspect(timeline: Timeline, beats: Sequence[float], clips: Sequence[CodedCli
     return Outcome(
         cuts=sum(not _cut_there(shown, planned, start) for start in starts),
         pictures=sum(a != b for a, b in zip(shown[:together], planned[:together], strict=True)),
+        times=_off_time(film, timeline.fps),
         beat=float(max(off)),
         length=abs(len(shown) - timeline.frames),
         sound=float(abs(_sound_seconds(film) - timeline.duration) * timeline.fps),
@@ -108,7 +114,16 @@ def _cut_there(shown: Sequence[tuple[int, int] | None], planned: Sequence[tuple[
     )
 
 
-def _planned(timeline: Timeline, clips: Sequence[CodedClip]) -> list[tuple[int, int]]:
+def _off_time(film: Path, fps: Fraction) -> int:
+    """Frames whose time in the file is not exactly that of their number."""
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+        return sum(at * stream.time_base != number / fps for number, at in enumerate(times))
+
+
+def planned_frames(timeline: Timeline, clips: Sequence[CodedClip]) -> list[tuple[int, int]]:
     """The clip and the frame that each frame of the film must show."""
     by_path = {clip.source.path: clip for clip in clips}
     planned = []
@@ -119,14 +134,14 @@ def _planned(timeline: Timeline, clips: Sequence[CodedClip]) -> list[tuple[int, 
     return planned
 
 
-def _beats(count: int) -> list[float]:
-    """Times of ``count`` cuts and of the end: human, not on any grid."""
+def human_beats(count: int, gap: float) -> list[float]:
+    """Times of ``count`` cuts and of the end, ``gap`` seconds apart on average: not on any grid."""
     chance = random.Random(count)
-    gaps = [_BEAT[count] * chance.uniform(0.75, 1.25) for _ in range(count + 1)]
+    gaps = [gap * chance.uniform(0.75, 1.25) for _ in range(count + 1)]
     return [float(time) for time in np.cumsum(gaps)]
 
 
-def _timeline(beats: Sequence[float], fps: Fraction, clips: Sequence[CodedClip], folder: Path) -> Timeline:
+def film_of_cuts(beats: Sequence[float], fps: Fraction, clips: Sequence[CodedClip], folder: Path) -> Timeline:
     """A film with a hard cut on every beat but the last, which ends it."""
     chance = random.Random(f"{len(beats)} {fps}")
     bounds = [0, *(frame_of(beat, fps) for beat in beats)]

@@ -11,8 +11,7 @@ from montage_ai.edit.timeline import Timeline
 from montage_ai.errors import VerificationError
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing
-from montage_ai.render.encoding import timescale
-from montage_ai.render.segments import count_frames
+from montage_ai.render.encoding import time_arguments
 
 
 def assemble(
@@ -29,20 +28,25 @@ def assemble(
     with publishing(output) as draft:
         listing = "".join(_entry(path) for path in segments).encode()
         run_ffmpeg(_arguments(timeline, sound, draft), feed=[listing], about=output)
-        verify(timeline, draft, output)
+        verify(timeline, draft, output, with_sound=sound is not None)
         on_verified(draft)
 
 
-def verify(timeline: Timeline, path: Path, shown_as: Path) -> None:
-    """Check frames, size and sound of the film at ``path``; errors name it as ``shown_as``."""
+def verify(timeline: Timeline, path: Path, shown_as: Path, *, with_sound: bool) -> None:
+    """Check frames, their times, size and sound of the film at ``path``; errors name it as ``shown_as``."""
     problems = []
-    frames = count_frames(path)
-    if frames != timeline.frames:
-        problems.append(f"{frames} frames instead of {timeline.frames}")
     with av.open(f"file:{path.absolute()}") as film:
         picture = film.streams.video[0]
+        times = sorted(packet.pts for packet in film.demux(picture) if packet.pts is not None)
+        if len(times) != timeline.frames:
+            problems.append(f"{len(times)} frames instead of {timeline.frames}")
+        frame = 1 / timeline.fps / (picture.time_base or 1)
+        if late := [k for k, at in enumerate(times) if abs(at - k * frame) > frame / 4]:
+            problems.append(f"frame {late[0]} is not shown at its time")
         if (picture.width, picture.height) != (timeline.width, timeline.height):
             problems.append(f"{picture.width}x{picture.height} instead of {timeline.width}x{timeline.height}")
+        if bool(film.streams.audio) != with_sound:
+            problems.append("no sound" if with_sound else "sound that was not planned")
         for sound in film.streams.audio[:1]:
             seconds = float((sound.duration or 0) * (sound.time_base or 0))
             if abs(seconds - timeline.duration) > 1 / timeline.fps:
@@ -60,7 +64,7 @@ def _arguments(timeline: Timeline, sound: Path | None, output: Path) -> list[str
         maps += ["-map", "1:a:0"]
     return [
         *("-loglevel", "error", *inputs, *maps, "-c", "copy"),
-        *("-video_track_timescale", str(timescale(timeline.fps)), "-movflags", "+faststart"),
+        *(*time_arguments(timeline.fps), "-movflags", "+faststart"),
         *("-f", "mov" if output.suffix.lower() == ".mov" else "mp4"),
         f"file:{output}",
     ]

@@ -28,14 +28,21 @@ ENCODINGS: dict[Quality, Encoding] = {
 def video_arguments(quality: Quality, fps: Fraction) -> list[str]:
     """FFmpeg's output arguments for a segment: all segments of a film can be joined without encoding again.
 
-    ``stitchable`` keeps x264 from fitting the stream's headers to the content of each segment.
+    ``stitchable`` keeps x264 from fitting the stream's headers to the content of each segment. The movie's time scale
+    is that of its video track: in milliseconds, as by default, the lengths of segments are rounded, and cuts drift.
     """
     encoding = ENCODINGS[quality]
     return [
         *("-c:v", "libx264", "-preset", encoding.preset, "-crf", str(encoding.crf), "-pix_fmt", "yuv420p"),
         *("-x264-params", "stitchable=1", "-threads", "1"),
-        *("-video_track_timescale", str(timescale(fps)), "-map_metadata", "-1", "-fflags", "+bitexact"),
+        *time_arguments(fps),
+        *("-map_metadata", "-1", "-fflags", "+bitexact"),
     ]
+
+
+def time_arguments(fps: Fraction) -> list[str]:
+    """FFmpeg's output arguments for exact times in an MP4 file."""
+    return ["-video_track_timescale", str(timescale(fps)), "-movie_timescale", str(timescale(fps))]
 
 
 def timescale(fps: Fraction) -> int:
