@@ -45,7 +45,7 @@ def ffmpeg_choice() -> str:
 def _folder(name: str, platform_folder: str) -> Path:
     home = os.environ.get("MONTAGE_AI_HOME")
     if home:
-        folder = Path(home).expanduser().absolute() / name
+        folder = _expanded(home) / name
     else:
         import platformdirs  # costs 10 ms: only where no home is named
 
@@ -57,3 +57,10 @@ def _folder(name: str, platform_folder: str) -> Path:
             f"cannot be made ({error.strerror}).", file=folder, hint="Set MONTAGE_AI_HOME to a folder you may write to."
         ) from error
     return folder
+
+
+def _expanded(home: str) -> Path:
+    try:
+        return Path(home).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"MONTAGE_AI_HOME is {home!r}, and there is no such user.", hint="Give a whole path.") from None

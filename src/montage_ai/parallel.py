@@ -36,7 +36,7 @@ def run_all(work: Callable[[T, StopSign], R], items: Iterable[T], *, workers: in
         with sign.over_this_thread():
             return work(item, sign)
 
-    pool = ThreadPoolExecutor(max_workers=workers)
+    pool = ThreadPoolExecutor(max_workers=max(1, workers))
     running: dict[Future[R], T] = {}
     try:
         for item in items:
@@ -54,5 +54,5 @@ def run_all(work: Callable[[T, StopSign], R], items: Iterable[T], *, workers: in
 
 def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
     done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in done:
+    for future in sorted(done, key=lambda future: future.exception() is not None):  # what succeeded is not lost
         yield running.pop(future), future.result()

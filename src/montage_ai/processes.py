@@ -130,6 +130,7 @@ def _start(
     with _lock:  # a sign that is set now finds the child, or the child is not started
         if sign is not None:
             sign.check()
+        _tell("")  # the watchdog is there before the child is
         process = subprocess.Popen(
             list(command),
             stdin=stdin,

@@ -71,15 +71,5 @@ def clip(vfr: Path) -> Clip:
 
 
 class TestTimes:
-    def test_the_frame_on_screen_at_its_own_time_is_itself(self, clip: Clip) -> None:
-        assert [clip.frame_at(float(clip.time_of(n))) for n in range(45)] == list(range(45))
-
-    def test_a_frame_stays_on_screen_until_the_next(self, clip: Clip) -> None:
-        assert clip.frame_at(0.04) == 1
-        assert clip.frame_at(1.06) == 30
-
-    def test_before_and_behind_are_the_first_and_the_last(self, clip: Clip) -> None:
-        assert (clip.frame_at(-1), clip.frame_at(99)) == (0, 44)
-
     def test_the_end_is_behind_the_last_frame(self, clip: Clip) -> None:
         assert clip.time_of(45) > clip.time_of(44)

@@ -130,15 +130,16 @@ def test_feeding_more_than_ffmpeg_wants_is_no_error() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_error_of_the_feed_is_raised() -> None:
+@pytest.mark.parametrize("kind", [ValueError, OSError])
+def test_an_error_of_the_feed_is_raised(kind: type[Exception]) -> None:
     def feed() -> Iterator[bytes]:
         yield b"\0" * 64 * 36
-        raise ValueError("no more frames")
+        raise kind("no more frames")
 
     raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "64x36", "-i", "pipe:0", "-f", "null", "-"]
     with ThreadPoolExecutor() as pool:
         run = pool.submit(run_ffmpeg, raw, feed=feed())
-        wait([run], timeout=3)
+        wait([run], timeout=60)
         hangs = not run.done()
         processes.stop_all()
     assert not hangs

@@ -73,14 +73,3 @@ def test_mean_energy_counts_what_lies_between() -> None:
 
 def test_no_curve_means_no_energy() -> None:
     assert grid().energy_at(1) == grid().energy_between(0, 4) == 0
-
-
-def test_sections_and_beats_are_looked_up_by_half_open_spans() -> None:
-    intro, high = (
-        Section(start=0, end=1, energy=0.2, label="intro"),
-        Section(start=1, end=4, energy=1, label="high"),
-    )
-    found = grid(sections=(intro, high))
-
-    assert [found.section_at(t) for t in (0, 1, 4)] == [intro, high, None]
-    assert found.beats_between(0.5, 1.5) == (0.5, 1.0)

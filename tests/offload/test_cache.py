@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from montage_ai.errors import MontageError
-from montage_ai.offload.cache import ResultCache, prune
+from montage_ai.offload.cache import ResultCache, in_use, prune
 from montage_ai.tasks.task import Payload
 
 
@@ -120,7 +124,7 @@ def test_pruning_keeps_as_many_of_the_latest_as_the_limit_allows(entries: list[t
                 path.write_bytes(b"x" * size)
             os.utime(path, (1e9 + age, 1e9 + age))
             paths.append(path)
-        freed = prune(folders, limit)
+        freed = prune(Path(name), folders, limit)
         left = [path.exists() for path in paths]
         sizes = [size for size, _ in entries]
         assert sum(size for size, there in zip(sizes, left, strict=True) if there) <= limit
@@ -135,5 +139,59 @@ def test_a_result_that_was_used_is_recent(cache: ResultCache, tmp_path: Path) ->
         cache.keep(key, made(tmp_path / "job", os.urandom(5000)))
         os.utime(cache.folder / key, (1e9 + age, 1e9 + age))
     assert cache.find("one") is not None
-    prune([cache.folder], 12_000)
+    prune(tmp_path, [cache.folder], 12_000)
     assert sorted(p.name for p in cache.folder.iterdir()) == ["one", "three"]
+
+
+def put(path: Path, used: float, size: int = 1000) -> Path:
+    path.write_bytes(b"x" * size)
+    os.utime(path, (used, used))
+    return path
+
+
+def test_what_a_running_program_uses_stays(tmp_path: Path) -> None:
+    old, used = put(tmp_path / "old", 1e9), put(tmp_path / "used", 1e9)
+    (tmp_path / "cache").mkdir()
+    with in_use(tmp_path / "cache"):
+        used.touch()
+        assert prune(tmp_path / "cache", [tmp_path], 0) == 1000
+        assert (used.exists(), old.exists()) == (True, False)
+    prune(tmp_path / "cache", [tmp_path], 0)
+    assert not used.exists()
+
+
+def test_a_program_that_was_killed_holds_nothing_back(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    code = "import os, sys; from pathlib import Path; from montage_ai.offload.cache import in_use\n"
+    code += "with in_use(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, str(cache)], check=False)
+    folder = tmp_path / "entries"
+    folder.mkdir()
+    entry = put(folder / "entry", time.time() + 5)
+    prune(cache, [folder], 0)
+    assert not entry.exists()
+    assert list((cache / "runs").iterdir()) == []
+
+
+def test_drafts_in_flight_stay_and_abandoned_ones_go(tmp_path: Path) -> None:
+    fresh, abandoned = put(tmp_path / ".a.part.mp4", time.time()), put(tmp_path / ".b.part.mp4", time.time() - 90_000)
+    prune(tmp_path / "cache", [tmp_path], 10**9)
+    assert (fresh.exists(), abandoned.exists()) == (True, False)
+
+
+def test_entries_may_vanish_meanwhile(tmp_path: Path) -> None:
+    """Another program renames its drafts and removes its own entries all the time."""
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            draft = put(tmp_path / ".x.part", time.time(), 10)
+            draft.replace(tmp_path / "x")
+            (tmp_path / "x").unlink(missing_ok=True)
+
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(churn)
+        for _ in range(300):
+            prune(tmp_path / "cache", [tmp_path], 0)
+        stop.set()
+        run.result()

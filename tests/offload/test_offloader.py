@@ -157,6 +157,23 @@ class TestStopping:
             assert (job.id, job.state) == (stopped.id, State.DONE)
         assert job_folders() == []
 
+    def test_a_sign_that_ends_the_worker_itself_does_not_fail_the_job(self, long_clip: Path) -> None:
+        """The sign kills the workers of the threads under it, whatever the program is doing just then."""
+        for _ in range(4):
+            task, sign, started = task_for(long_clip, seconds=10), StopSign(), threading.Event()
+
+            def run(task: Stabilize = task, sign: StopSign = sign, started: threading.Event = started) -> None:
+                with Offloader() as offloader, sign.over_this_thread(), pytest.raises(Stopped):
+                    offloader.run(task, on_fraction=lambda _: started.set(), sign=sign)
+
+            with ThreadPoolExecutor(1) as pool:
+                running = pool.submit(run)
+                assert started.wait(60)
+                sign.set()
+                running.result()
+            with Offloader() as offloader:
+                assert states(offloader) == [State.QUEUED]
+
     def test_an_unfinished_job_is_taken_up_again_after_a_kill(self, long_clip: Path, until: Until) -> None:
         task = task_for(long_clip, seconds=10)
         with psutil.Popen([sys.executable, "-c", PROGRAM, task.model_dump_json()]) as program:
@@ -208,6 +225,15 @@ class TestLocalExecutor:
             watcher.join()
         assert result.error is not None
         assert "no task" in result.error.what
+
+    def test_modules_in_the_current_folder_are_not_run(
+        self, one_frame: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("random", "json", "platformdirs", "numpy", "uuid"):
+            (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+        monkeypatch.chdir(tmp_path)
+        with Offloader() as offloader:
+            assert offloader.run(task_for(one_frame)).data["frames"] == 1
 
     def test_what_the_worker_said_is_kept_beside_the_job(self, tmp_path: Path) -> None:
         job = JobDir(tmp_path / "job")

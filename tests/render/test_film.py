@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from montage_ai import config
 from montage_ai.edit.grade import Grade
-from montage_ai.edit.timeline import ClipSource, Move, Transition
+from montage_ai.edit.timeline import ClipSource, Item, Move, Transition
 from montage_ai.errors import MediaError, VerificationError
 from montage_ai.media.files import sha256
-from tests.render.conftest import COLOURS, MakeItem, film_of, pictures, render
+from tests.render.conftest import COLOURS, MakeItem, film_of, pictures, render, write_wav
 
 
 def shown(picture: np.ndarray) -> str:
@@ -65,6 +66,31 @@ def test_changing_one_shot_renders_one_segment(make_item: MakeItem, tmp_path: Pa
     changed = render(film_of(items), tmp_path / "b.mp4")
     assert (first.encoded, again.encoded, changed.encoded) == (4, 0, 1)
     assert (first.reused, again.reused, changed.reused) == (0, 4, 3)
+
+
+@pytest.mark.parametrize("damage", ["emptied", "truncated", "another film's"])
+def test_a_damaged_piece_of_the_cache_is_made_again(make_item: MakeItem, tmp_path: Path, damage: str) -> None:
+    music = write_wav(tmp_path / "music.wav", 0.2 * np.sin(np.arange(48_000) * 0.05))
+    film = film_of([make_item("red", 10), make_item("blue", 15)], music=music)
+    render(film, tmp_path / "film.mp4")
+    whole = (tmp_path / "film.mp4").read_bytes()
+    segments = sorted((config.cache_dir() / "segments").iterdir())
+    (sound,) = (config.cache_dir() / "sound").iterdir()
+    if damage == "another film's":
+        segments[0].write_bytes(segments[1].read_bytes())
+    else:
+        for piece in (segments[0], sound):
+            piece.write_bytes(b"" if damage == "emptied" else piece.read_bytes()[: piece.stat().st_size // 2])
+    assert render(film, tmp_path / "film.mp4").encoded == 1
+    assert (tmp_path / "film.mp4").read_bytes() == whole
+
+
+def test_the_cache_keeps_to_its_limit(make_item: MakeItem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONTAGE_AI_CACHE_GB", "0")
+    render(film_of([make_item("red", 10)]), tmp_path / "film.mp4")
+    kept = [path for path in config.cache_dir().rglob("*") if path.is_file()]
+    assert kept == []
+    assert len(pictures(tmp_path / "film.mp4")) == 10
 
 
 def test_a_moved_clip_is_known_by_its_content(make_item: MakeItem, tmp_path: Path) -> None:
@@ -130,12 +156,39 @@ def test_a_photo_moves_slowly_and_without_jumps(tmp_path: Path, make_item: MakeI
     cv2.imwrite(str(photo), picture)
     clip = ClipSource(path=photo, sha256=sha256(photo), kind="photo")
     item = make_item("red", 50).model_copy(update={"clip": clip, "move": Move(zoom=(1.0, 1.2))})
-    frames = pictures(_rendered(film_of([item]), tmp_path))
+    film = film_of([item, make_item("red", 10, start=Fraction(1, 2))], (Transition(kind="dissolve", frames=4),))
+    frames = pictures(_rendered(film, tmp_path))[:47]
+    assert list((config.cache_dir() / "scratch").iterdir()) == []  # its lossless video is gone
+    assert render(film, tmp_path / "again.mp4").encoded == 0
     sizes = np.sqrt([(frame[..., 0] / 255.0).sum() for frame in frames])
     steps = np.diff(sizes)
-    assert sizes[-1] / sizes[0] == pytest.approx(1.2, abs=0.02)
+    assert sizes[-1] / sizes[0] == pytest.approx(1.2, abs=0.03)
     assert steps.min() > -0.15
     assert steps.max() < 0.6
+
+
+@pytest.mark.parametrize(("size", "aspect"), [((1600, 900), (90, 160)), ((900, 1600), (320, 180))])
+def test_a_photo_moves_towards_its_face(tmp_path: Path, size: tuple[int, int], aspect: tuple[int, int]) -> None:
+    """Whether it was cropped around the face before, or is shown whole over a blurred copy."""
+    import cv2
+
+    width, height = size
+    picture = np.zeros((height, width, 3), np.uint8)
+    face = (round(0.8 * width), round(0.3 * height))
+    cv2.circle(picture, face, 40, (255, 255, 255), -1)
+    cv2.imwrite(str(tmp_path / "photo.png"), picture)
+    clip = ClipSource(path=tmp_path / "photo.png", sha256=sha256(tmp_path / "photo.png"), kind="photo")
+    move = Move(zoom=(1.0, 1.5), start=(0.5, 0.5), end=(0.8, 0.3))
+    item = Item(clip=clip, start=Fraction(0), frames=25, move=move, focus=(0.8, 0.3))
+    film = film_of([item], width=aspect[0], height=aspect[1])
+    first, last = (_middle_of_light(pictures(_rendered(film, tmp_path))[k]) for k in (0, -1))
+    assert np.abs(last - 0.5).max() <= np.abs(first - 0.5).max() + 0.01
+    assert np.abs(last - 0.5).max() < 0.26
+
+
+def _middle_of_light(picture: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(picture[..., 0] > 128)
+    return np.array([columns.mean() / picture.shape[1], rows.mean() / picture.shape[0]])
 
 
 @pytest.mark.parametrize("kind", ["hdr", "anamorphic", "rotated", "vfr"])

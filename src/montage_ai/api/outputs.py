@@ -6,10 +6,13 @@ them is someone's own work, or was edited, and is only replaced when ``force`` s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from montage_ai.errors import OutputExistsError, UserError
@@ -38,20 +41,11 @@ class FilmFiles:
 
         Raises ``UserError`` or ``OutputExistsError``.
         """
-        film = self.film
-        if film.is_dir():
-            raise UserError("is a folder.", file=film, hint="Name a file, like film.mp4.")
-        if film.suffix.lower() not in _SUFFIXES:
-            raise UserError("is not the name of a film.", file=film, hint="Name an .mp4 file.")
-        if film.exists() and any(source.exists() and film.samefile(source) for source in sources):
-            raise UserError("is one of the sources, which are never written.", file=film, hint="Choose another name.")
-        with telling_disk_errors(film):
-            film.parent.mkdir(parents=True, exist_ok=True)
-            trial = film.parent / f".{film.stem[:40]}.writable"
-            trial.touch()
-            trial.unlink()
+        check_target(self.film, sources)
+        for file in (self.timeline, self.report):
+            check_writable(file)
         if not force:
-            self._check_ours([film, self.timeline] if with_timeline else [film])
+            self._check_ours([self.film, self.timeline] if with_timeline else [self.film])
 
     def _check_ours(self, files: Sequence[Path]) -> None:
         marks = self._marks()
@@ -68,8 +62,12 @@ class FilmFiles:
 
         So a program that ends between the two leaves a film that may be replaced.
         """
-        marks = [*self._marks(), _mark_of(draft)]
-        write_atomically(self.report, f"<!doctype html><title>{self.film.stem}</title>{_as_html(marks)}")
+        mark = _as_html([*self._marks(), _mark_of(draft)])
+        page = self._page() if self._marks() else ""
+        text = (
+            _MARK.sub(lambda _: mark, page) if page else f"<!doctype html><title>{escape(self.film.stem)}</title>{mark}"
+        )
+        write_atomically(self.report, text)
 
     def mark(self, *, with_timeline: bool = True) -> str:
         """What the report holds so that these files are known again; without ``with_timeline``, that one as before."""
@@ -80,12 +78,45 @@ class FilmFiles:
         return _as_html(marks)
 
     def _marks(self) -> list[list[object]]:
+        match = _MARK.search(self._page())
         try:
-            match = _MARK.search(self.report.read_text(encoding="utf-8"))
             marks = json.loads(match[1]) if match else []
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        except json.JSONDecodeError:
             return []
         return marks if isinstance(marks, list) else []
+
+    def _page(self) -> str:
+        try:
+            return self.report.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+
+def check_target(path: Path, sources: Sequence[Path]) -> None:
+    """Make sure that ``path`` is the name of a film, none of the ``sources``, and can be written.
+
+    Its folder is made. Raises ``UserError``.
+    """
+    if path.is_dir():
+        raise UserError("is a folder.", file=path, hint="Name a file, like film.mp4.")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UserError("is not the name of a film.", file=path, hint="Name an .mp4 file.")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise UserError("is one of the sources, which are never written.", file=path, hint="Choose another name.")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder, and try whether a file of this name can be written there. Raises ``UserError``."""
+    with telling_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.exists()  # a name may be too long
+        trial = path.with_name(f".{uuid.uuid4().hex[:8]}.part")
+        try:
+            trial.touch()
+        finally:
+            with contextlib.suppress(OSError):
+                trial.unlink()
 
 
 def _mark_of(file: Path) -> list[object]:

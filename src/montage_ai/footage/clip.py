@@ -67,7 +67,3 @@ class Clip:
     def times(self) -> NDArray[np.float64]:
         """Seconds from the first frame, shape (frames,)."""
         return np.asarray(self.ticks * float(self.info.picture.time_base), np.float64)
-
-    def frame_at(self, seconds: float) -> int:
-        """The frame on screen at ``seconds``."""
-        return int(np.clip(np.searchsorted(self.times, seconds + 1e-6, "right") - 1, 0, len(self.ticks) - 1))

@@ -21,6 +21,7 @@ from montage_ai.media.database import Database
 from montage_ai.media.files import digest_of, is_settled
 
 SCHEMA_VERSION = 1
+_SIGNED = (1 << 63) - 1
 
 _SCHEMA = """
 CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, sha256 TEXT NOT NULL);
@@ -56,7 +57,7 @@ class Library:
         """The file's SHA-256, read from the file only where it is new or has changed."""
         path = path.resolve()
         stat = path.stat()
-        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino & _SIGNED)  # some file systems use all 64 bits
         row = self._db.one("SELECT size, mtime_ns, inode, sha256 FROM files WHERE path = ?", str(path))
         if row and tuple(row[:3]) == stamp:
             return str(row[3])

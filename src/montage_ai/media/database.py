@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 import time
@@ -10,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from montage_ai.errors import DiskFullError, UserError
+from montage_ai.errors import DiskFullError, UserError, WorkError
 from montage_ai.media.files import telling_disk_errors
 
 _PATIENCE = 60.0  # seconds to wait for other programs
+_LITTLE = 1_000_000  # bytes: SQLite says only "I/O error" where it cannot make its files
 
 
 class Database:
@@ -94,13 +96,21 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if "full" in str(error):
+            code = error.sqlite_errorcode & 0xFF
+            if code == sqlite3.SQLITE_BUSY:
+                hint = "Wait for the other program, or end it."
+                raise WorkError("is kept busy by another program.", file=self.path, hint=hint) from error
+            if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(self.path.parent)):
                 hint = "Free some space and run the same command again: it carries on where it was."
                 raise DiskFullError("The disk is full.", file=self.path, hint=hint) from error
             hint = "Set MONTAGE_AI_HOME to a folder you may write to."
             raise UserError(f"cannot be used ({error}).", file=self.path, hint=hint) from error
-        except sqlite3.IntegrityError:
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.DatabaseError as error:
             hint = "Remove it: it holds only what can be found out again."
             raise UserError(f"is damaged ({error}).", file=self.path, hint=hint) from error
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _LITTLE

@@ -123,9 +123,8 @@ class _Feeder:
     def run(self) -> None:
         try:
             for block in self._blocks:
-                self._write(block)
-        except OSError:
-            pass  # FFmpeg has all the frames it wants, or has failed and says so
+                if not self._write(block):
+                    return
         except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
             self.error = error
         finally:
@@ -133,9 +132,14 @@ class _Feeder:
                 assert self._stream is not None
                 self._stream.close()
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytes) -> bool:
+        """False where FFmpeg takes no more: it has all that it wants, or has failed and says so."""
         assert self._stream is not None
-        self._stream.write(block)
+        try:
+            self._stream.write(block)
+        except OSError:
+            return False
+        return True
 
 
 def _error(code: int, complaints: list[str], about: Path | None) -> FFmpegError | DiskFullError:

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from montage_ai.errors import DiskFullError, UserError
 
-_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+_TRIES = 20
+_NOT_WRITABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    | {errno.ENAMETOOLONG, errno.EINVAL}
+)
 
 
 def sha256(path: Path) -> str:
@@ -24,19 +28,42 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def publishing(path: Path) -> Iterator[Path]:
+def publishing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A name beside ``path`` to write to; at the end of the block it is renamed to ``path``, atomically.
 
-    When the block raises, nothing appears under ``path`` and what was written is removed.
+    When the block raises, nothing appears under ``path`` and what was written is removed. ``durable``: a power cut
+    does not leave an empty file under the name either.
     """
     draft = path.with_name(f".{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         with telling_disk_errors(path):
             yield draft
-            draft.replace(path)
+            if durable:
+                _to_disk(draft)
+            _replace(draft, path)
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def is_draft(path: Path) -> bool:
+    """Whether ``publishing`` made this name: a program that was killed leaves it behind."""
+    return path.name.startswith(".") and ".part" in path.name
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _replace(draft: Path, path: Path) -> None:
+    """Rename; on Windows a reader of the old file is in the way for a moment."""
+    for _ in range(_TRIES if os.name == "nt" else 0):
+        with contextlib.suppress(PermissionError):
+            draft.replace(path)
+            return
+        time.sleep(0.02)
+    draft.replace(path)
 
 
 @contextlib.contextmanager
@@ -64,7 +91,7 @@ def digest_of(path: Path) -> str:
 
 def is_settled(stat: os.stat_result) -> bool:
     """Whether a file is old enough for a later change to show in its time: clocks of file systems tick slowly."""
-    return time.time_ns() - stat.st_mtime_ns > 2_000_000_000
+    return abs(time.time_ns() - stat.st_mtime_ns) > 2_000_000_000
 
 
 @lru_cache(maxsize=10_000)
@@ -77,10 +104,10 @@ def _is_about(error: OSError, path: Path) -> bool:
     if error.filename is None:
         return True
     named = Path(os.fsdecode(error.filename))
-    return named in (path, *path.parents) or (named.parent == path.parent and ".part" in named.name)
+    return named in (path, *path.parents) or (named.parent == path.parent and is_draft(named))
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
     """Write ``text`` as UTF-8; readers see the old content or the new, never a part."""
-    with publishing(path) as draft:
+    with publishing(path, durable=durable) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")

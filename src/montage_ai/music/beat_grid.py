@@ -69,11 +69,3 @@ class BeatGrid(_Model):
         first, last = int(start * self.energy_rate + 0.999999), int(end * self.energy_rate)
         inside = self.energy[max(0, first) : max(0, last + 1)]
         return sum(inside) / len(inside) if inside else self.energy_at((start + end) / 2)
-
-    def section_at(self, time: float) -> Section | None:
-        """The part of the music that ``time`` seconds lies in; None outside the music."""
-        return next((section for section in self.sections if section.start <= time < section.end), None)
-
-    def beats_between(self, start: float, end: float) -> tuple[float, ...]:
-        """The beats from ``start`` on and before ``end`` seconds."""
-        return tuple(beat for beat in self.beats if start <= beat < end)

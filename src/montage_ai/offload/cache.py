@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai.errors import VerificationError
+from montage_ai.processes import is_alive
 from montage_ai.tasks.task import Payload
 from montage_ai.worker.jobdir import JobDir, Result
 
 _TRIES = 10
+_DAY = 86_400.0
 
 
 class ResultCache:
@@ -55,21 +59,67 @@ class ResultCache:
         raise VerificationError("cannot be written to the cache.", file=self.folder / key)
 
 
-def prune(folders: Iterable[Path], limit: int) -> int:
-    """Remove the least recently used entries of ``folders`` until they hold ``limit`` bytes; return the bytes gone."""
-    entries = [entry for folder in folders if folder.is_dir() for entry in folder.iterdir()]
-    sized = sorted(((entry.stat().st_mtime, _size(entry), entry) for entry in entries), key=lambda e: e[0])
-    total = sum(size for _, size, _ in sized)
-    freed = 0
-    for _, size, entry in sized:
-        if total - freed <= limit:
-            break
-        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
-        freed += size
+@contextlib.contextmanager
+def in_use(cache: Path) -> Iterator[None]:
+    """For the length of the block no program removes what is used from now on from the folders of ``cache``."""
+    runs = cache / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    mark = runs / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    mark.touch()
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def prune(cache: Path, folders: Iterable[Path], limit: int) -> int:
+    """Remove the least recently used entries of ``folders`` until they hold ``limit`` bytes; return the bytes gone.
+
+    What a running program has used since it began stays (see ``in_use``), and so do drafts less than a day old.
+    """
+    since = _oldest_run(cache / "runs")
+    known = [entry for folder in folders if folder.is_dir() for entry in folder.iterdir()]
+    entries = sorted(filter(None, map(_measured, known)), key=lambda entry: entry.used)
+    total, freed = sum(entry.size for entry in entries), 0
+    for entry in entries:
+        abandoned = entry.path.name.startswith(".") and entry.used < time.time() - _DAY
+        wanted = entry.path.name.startswith(".") or entry.used >= since
+        if abandoned or (not wanted and total - freed > limit):
+            _remove(entry.path)
+            freed += entry.size
     return freed
 
 
-def _size(entry: Path) -> int:
-    if entry.is_dir():
-        return sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-    return entry.stat().st_size
+@dataclass(frozen=True)
+class _Entry:
+    path: Path
+    used: float
+    size: int
+
+
+def _measured(path: Path) -> _Entry | None:
+    """None for one that is gone by now."""
+    try:
+        files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+        return _Entry(path, path.stat().st_mtime, sum(file.stat().st_size for file in files))
+    except FileNotFoundError:
+        return None
+
+
+def _oldest_run(runs: Path) -> float:
+    """When the program began that has run longest, in Unix seconds; marks of programs that ended are cleared."""
+    begun = [time.time() + _DAY]
+    for mark in runs.glob("*-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if is_alive(int(mark.name.partition("-")[0])):
+                begun.append(mark.stat().st_mtime)
+            else:
+                mark.unlink()
+    return min(begun)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -25,11 +25,17 @@ Colours = NDArray[np.float64]
 
 def lut_file(grade: Grade, folder: Path) -> Path:
     """The .cube file of ``grade`` in ``folder``, written if it is not there; its name is a digest of the grade."""
+    if grade.lut is not None and not grade.lut.is_file():
+        raise MediaError(
+            "is not there.", file=grade.lut, hint="Put the lookup table back, or make the film without it."
+        )
     given = grade.lut.read_bytes() if grade.lut else b""
     numbers = grade.model_dump_json(exclude={"lut"})
     digest = hashlib.sha256(b"\n".join([_VERSION.encode(), numbers.encode(), given])).hexdigest()
     path = folder / f"{digest[:20]}.cube"
-    if not path.exists():
+    if path.exists():
+        path.touch()  # it is in use
+    else:
         write_atomically(path, cube_text(apply_grade(_lattice(_SIZE_WITH_LUT if given else _SIZE), grade)))
     return path
 
@@ -62,6 +68,8 @@ def cube_text(table: Colours) -> str:
 @lru_cache(maxsize=8)
 def read_cube(path: Path) -> Colours:
     """The lattice of a .cube file. Raises ``MediaError`` for one that is not valid."""
+    if not path.is_file():
+        raise MediaError("is not a file.", file=path, hint="Give a .cube file.")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         size = next(int(line.split()[1]) for line in lines if line.startswith("LUT_3D_SIZE"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -16,8 +18,11 @@ from montage_ai.media.decode import Plane
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing
 from montage_ai.media.photos import read_photo
-from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.media.probe import Colour, MediaInfo, VideoStream
+from montage_ai.render.encoding import time_arguments, timescale
 from montage_ai.render.layers import Canvas
+
+_VERSION = 2
 
 Point = tuple[float, float]
 """Shares of a picture's width and height."""
@@ -25,22 +30,65 @@ Point = tuple[float, float]
 _WHOLE_BELOW = 0.62  # as for videos: a much narrower photo is shown whole over a blurred copy
 
 
-def film_photo(item: Item, canvas: Canvas, before: int, after: int, folder: Path) -> MediaInfo:
-    """The video of a photo's item with ``before`` and ``after`` more frames at its ends, made if it is not there.
+@dataclass(frozen=True)
+class PhotoFilm:
+    """A photo's item as a video, with ``before`` and ``after`` more frames at its ends.
 
-    It is lossless, so the film's one lossy encode stays its only one. It begins ``before`` frames before the item.
+    It begins ``before`` frames before the item. It is lossless, so that the film's one lossy encode stays its only one,
+    and so large that it is only there while a segment is made of it.
     """
-    move = item.move or Move(zoom=(1.0, 1.0))
-    parts = [item.clip.sha256, move.model_dump(mode="json"), item.focus, item.frames, before, after]
-    digest = hashlib.sha256(json.dumps([*parts, canvas.width, canvas.height, str(canvas.fps)]).encode()).hexdigest()
-    path = folder / f"{digest}.mkv"
-    if not path.exists():
-        backdrop, at = _fill_frame(read_photo(item.clip.path), canvas, item.focus, max(move.zoom))
+
+    item: Item
+    canvas: Canvas
+    before: int
+    after: int
+    folder: Path
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that its pixels depend on."""
+        item, canvas = self.item, self.canvas
+        move = item.move.model_dump(mode="json") if item.move else None
+        parts = [_VERSION, item.clip.sha256, move, item.focus, item.frames, self.before, self.after]
+        size = [canvas.width, canvas.height, str(canvas.fps)]
+        return hashlib.sha256(json.dumps([*parts, *size]).encode()).hexdigest()
+
+    @property
+    def info(self) -> MediaInfo:
+        """The video's headers, also while it is not there."""
+        width, height, fps = self.canvas.width, self.canvas.height, self.canvas.fps
+        video = VideoStream(
+            codec="h264",
+            coded_width=width,
+            coded_height=height,
+            sample_aspect=Fraction(1),
+            rotation=0,
+            width=width,
+            height=height,
+            fps=fps,
+            time_base=1 / Fraction(timescale(fps)),
+            first_pts=0,
+            offset=Fraction(0),
+            frames=self.before + self.item.frames + self.after,
+            bit_depth=8,
+            alpha=False,
+            colour=Colour(matrix=1, primaries=1, transfer=1),
+        )
+        path = self.folder / f"{self.digest}.mp4"
+        seconds = float(video.frames / fps)
+        return MediaInfo(
+            path=path, kind="video", container="mov,mp4", duration=seconds, bit_rate=0, video=video, audio=None
+        )
+
+    def make(self) -> None:
+        """Draw it. Raises ``MediaError`` for a photo that cannot be decoded."""
+        move = self.item.move or Move(zoom=(1.0, 1.0))
+        backdrop, at = _fill_frame(read_photo(self.item.clip.path), self.canvas, self.item.focus, max(move.zoom))
         move = move.model_copy(update={"start": at(move.start), "end": at(move.end)})
-        shares = (np.arange(-before, item.frames + after) / max(item.frames - 1, 1)).clip(0, 1)
-        with publishing(path) as draft:
-            run_ffmpeg(_arguments(canvas, draft), feed=_frames(backdrop, canvas, move, shares), about=item.clip.path)
-    return probe(path)
+        shares = (np.arange(-self.before, self.item.frames + self.after) / max(self.item.frames - 1, 1)).clip(0, 1)
+        frames = _frames(backdrop, self.canvas, move, shares)
+        with publishing(self.info.path, durable=False) as draft:
+            run_ffmpeg(_arguments(self.canvas, draft), feed=frames, about=self.item.clip.path)
 
 
 def _arguments(canvas: Canvas, output: Path) -> list[str]:
@@ -49,7 +97,7 @@ def _arguments(canvas: Canvas, output: Path) -> list[str]:
         *("-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "bgr24", "-video_size", size, "-framerate", rate),
         *("-i", "pipe:0", "-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv444p"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
-        *("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", "-f", "matroska", f"file:{output}"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", *time_arguments(canvas.fps), f"file:{output}"),
     ]
 
 

@@ -31,6 +31,7 @@ def _plain(name: str) -> str:
     return name
 
 
+Phase = Literal["verifying", "computing", "publishing"]
 PlainName = Annotated[str, AfterValidator(_plain)]
 
 
@@ -66,7 +67,7 @@ class JobSpec(_Record):
 class Status(_Record):
     """How far a worker is. ``heartbeat`` is Unix time."""
 
-    phase: Literal["verifying", "computing", "publishing"]
+    phase: Phase
     fraction: float
     heartbeat: float
 
@@ -127,9 +128,9 @@ class JobDir:
             raise TaskError("is missing or cannot be read.", file=self.path / "job.json", hint="Make the job again.")
         return spec
 
-    def write_status(self, phase: Literal["verifying", "computing", "publishing"], fraction: float) -> None:
+    def write_status(self, phase: Phase, fraction: float) -> None:
         status = Status(phase=phase, fraction=fraction, heartbeat=time.time())
-        write_atomically(self.path / "status.json", status.model_dump_json())
+        write_atomically(self.path / "status.json", status.model_dump_json(), durable=False)
 
     def status(self) -> Status | None:
         """The last status, or None before the first."""
@@ -148,6 +149,9 @@ class JobDir:
             if not path.is_file() or path.stat().st_size != output.size or sha256(path) != output.sha256:
                 return None
         return result
+
+    def forget_result(self) -> None:
+        (self.path / "result.json").unlink(missing_ok=True)
 
     def measure_outputs(self) -> dict[str, OutputFile]:
         """Size and digest of every file in ``outputs/``."""
@@ -182,10 +186,10 @@ def stage_in_place(path: Path, digest: str | None) -> StagedFile:
 
 
 def _read(path: Path, kind: type[R]) -> R | None:
-    """The record in ``path``; None where there is none that can be read (a power cut leaves such files)."""
+    """The record in ``path``; None where there is none that can be read (on Windows while it is replaced)."""
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeDecodeError, ValidationError):
         return None
 
 

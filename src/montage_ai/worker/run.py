@@ -14,7 +14,7 @@ from montage_ai.errors import MontageError, TaskError
 from montage_ai.media.files import telling_disk_errors
 from montage_ai.tasks import task_class
 from montage_ai.tasks.task import Payload, Variant
-from montage_ai.worker.jobdir import JobDir, JobSpec, Result
+from montage_ai.worker.jobdir import JobDir, JobSpec, Phase, Result
 
 _HEARTBEAT = 1.0
 
@@ -26,6 +26,7 @@ def run_job(job: JobDir) -> Result:
     """
     if (done := job.result()) and done.error is None:
         return done
+    job.forget_result()  # an error of before is not the word of a worker that is killed now
     started = time.monotonic()
     try:
         spec = job.spec()
@@ -45,7 +46,7 @@ def _compute(job: JobDir, spec: JobSpec) -> Result:
     shutil.rmtree(job.outputs, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=job.path, prefix="work-") as folder, _Reporter(job) as reporter:
         made = variant.compute(payload, Path(folder), reporter.tell)
-        job.write_status("publishing", 1.0)
+        reporter.enter("publishing")
         return _publish(job, made)
 
 
@@ -73,12 +74,17 @@ class _Reporter:
 
     def __init__(self, job: JobDir) -> None:
         self._job = job
+        self._phase: Phase = "computing"
         self._fraction = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def tell(self, fraction: float) -> None:
         self._fraction = fraction
+
+    def enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._job.write_status(phase, self._fraction)
 
     def __enter__(self) -> _Reporter:
         self._thread.start()
@@ -90,6 +96,6 @@ class _Reporter:
 
     def _beat(self) -> None:
         while True:
-            self._job.write_status("computing", self._fraction)
+            self._job.write_status(self._phase, self._fraction)
             if self._stop.wait(_HEARTBEAT):
                 return

@@ -21,7 +21,8 @@ class LocalExecutor:
 
     def run(self, job: JobDir, on_fraction: Callable[[float], None], sign: StopSign) -> Result:
         """Run the job to its end. Raises ``TaskError`` where the worker ended without a result."""
-        command = [sys.executable, "-m", "montage_ai.worker", str(job.path)]
+        # -P: the folder that the program was started in may hold anything, a random.py too.
+        command = [sys.executable, "-P", "-m", "montage_ai.worker", str(job.path)]
         with job.log.open("wb") as log, processes.child(command, stderr=log.fileno()) as worker:
             while worker.poll() is None:
                 sign.check()
@@ -29,6 +30,7 @@ class LocalExecutor:
                 if status is not None and status.phase == "computing":
                     on_fraction(status.fraction)
                 time.sleep(_POLL)
+        sign.check()  # it may have been the sign that ended the worker
         result = job.result()
         if result is None:
             said = job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

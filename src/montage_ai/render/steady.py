@@ -1,0 +1,86 @@
+"""Which shots of a film are steadied, and how: their motions are measured as jobs, their segments apply them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from fractions import Fraction
+from pathlib import Path
+
+from montage_ai.edit.timeline import Timeline, half_after, half_before
+from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
+from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
+from montage_ai.media.files import write_atomically
+from montage_ai.media.probe import MediaInfo
+from montage_ai.media.stretch import Stretch
+from montage_ai.media.vidstab import corrections_text, transform_filter
+from montage_ai.offload.offloader import Offloader
+from montage_ai.parallel import StopSign, cores, run_all
+from montage_ai.render.layers import Steadied
+from montage_ai.tasks.stabilize import MOTIONS, Stabilize
+from montage_ai.tasks.task import InputFile
+
+_STAGE = "Steadying shaky shots"
+
+
+def handles(timeline: Timeline, index: int) -> tuple[int, int]:
+    """Output frames that transitions show of an item before its start and after its end."""
+    before = half_before(timeline.transitions[index - 1]) if index else 0
+    after = half_after(timeline.transitions[index]) if index < len(timeline.items) - 1 else 0
+    return before, after
+
+
+def steady(timeline: Timeline, infos: dict[Path, MediaInfo], scratch: Path, emit: Emit) -> dict[int, Steadied]:
+    """For every item that is to be stabilised, what its filter needs; motions that are known are not measured again."""
+    tasks = {
+        k: _stabilize_task(timeline, k, infos[item.clip.path])
+        for k, item in enumerate(timeline.items)
+        if item.stabilize != "never" and item.clip.kind == "video"
+    }
+    if not tasks:
+        return {}
+    started = time.monotonic()
+    steadied: dict[int, Steadied] = {}
+    emit(StageStarted(_STAGE, float(sum(task.seconds for task in tasks.values())), "s"))
+    tally = Tally(emit, _STAGE)
+    with Offloader() as offloader:
+
+        def work(index: int, sign: StopSign) -> Motions:
+            seconds, name = float(tasks[index].seconds), timeline.items[index].clip.path.name
+            outputs = offloader.run(
+                tasks[index], on_fraction=lambda f: tally.set(str(index), f * seconds, name), sign=sign
+            )
+            tally.set(str(index), seconds, name, whole=True)
+            return Motions.from_json(outputs.files[MOTIONS].read_text(encoding="ascii"))
+
+        for index, motions in run_all(work, tasks, workers=min(cores(), len(tasks))):
+            item = timeline.items[index]
+            fps = infos[item.clip.path].picture.fps
+            if item.stabilize == "always" or shake(motions, float(fps)) > SHAKY:
+                steadied[index] = _corrections(motions, tasks[index].stretch(infos[item.clip.path]), scratch)
+    alone = len(tasks) - len(steadied)
+    summary = counted(len(steadied), "shot") + (f"; {alone} more found not to shake, left alone" if alone else "")
+    emit(StageDone(_STAGE, time.monotonic() - started, summary))
+    return steadied
+
+
+def _stabilize_task(timeline: Timeline, index: int, info: MediaInfo) -> Stabilize:
+    """The stretch that the item and its transitions show. It begins half a frame before a source frame, so that
+    detection and rendering, which seek to the same moment, start with the same one."""
+    item = timeline.items[index]
+    before, after = handles(timeline, index)
+    frame = 1 / info.picture.fps
+    start = max(Fraction(0), item.source_time(-before, timeline.fps) - frame * 3 / 2)
+    end = item.source_time(item.frames + after, timeline.fps) + frame
+    source = InputFile(path=item.clip.path, sha256=item.clip.sha256)
+    start, seconds = (Fraction(round(t * 1_000_000), 1_000_000) for t in (start, end - start))
+    return Stabilize(source=source, start=start, seconds=seconds)
+
+
+def _corrections(motions: Motions, stretch: Stretch, scratch: Path) -> Steadied:
+    """Smoothed over half a second each way."""
+    text = corrections_text(correct(motions, smoothing=max(1, round(stretch.info.picture.fps / 2))))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path = scratch / f"c{digest[:20]}.trf"
+    write_atomically(path, text)
+    return Steadied(path, transform_filter(path.name), stretch, digest)
