@@ -4,6 +4,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 import montage_ai
 from montage_ai.media.camera_path import shake
@@ -12,6 +13,7 @@ from montage_ai.media.probe import probe
 from montage_ai.parallel import StopSign
 from montage_ai.tasks.stabilize import Stabilize, detect_motions
 from montage_ai.tasks.task import InputFile
+from tests.conftest import FFmpeg
 from tests.e2e.conftest import Program
 
 
@@ -57,6 +59,70 @@ def test_the_same_command_runs_again_and_nothing_of_someone_elses_is_replaced(
     assert steady.read_bytes() == first
 
 
+def test_a_bad_clip_is_named_and_the_rest_is_done(program: Program, footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "noise.mp4").write_bytes(b"\0\1\2" * 999)
+    (folder / "good.mp4").write_bytes((footage / "ball.mp4").read_bytes())
+    ran = program("stabilize", folder, "-o", "out", "--json")
+    assert ran.code == 2
+    assert [Path(e["file"]).name for e in ran.events if e["event"] == "notice"] == ["noise.mp4"]
+    assert [Path(e["output"]).name for e in ran.events if e["event"] == "clip"] == ["good_stabilized.mp4"]
+    assert (tmp_path / "out" / "good_stabilized.mp4").exists()
+    ran = program("stabilize", folder / "noise.mp4", folder / "noise.mp4", "-o", "other")
+    assert ran.code == 2
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_no_source_is_ever_an_output(program: Program, footage: Path, tmp_path: Path, force: tuple[str, ...]) -> None:
+    for name in ("a.mp4", "a_stabilized.mp4"):
+        (tmp_path / name).write_bytes((footage / "handheld.mp4").read_bytes() + name.encode())
+    ran = program("stabilize", "a.mp4", "a_stabilized.mp4", "-o", ".", *force)
+    assert ran.code == 2
+    assert "one of the sources" in ran.err
+    assert (tmp_path / "a_stabilized.mp4").read_bytes().endswith(b"a_stabilized.mp4")
+
+
+@pytest.mark.parametrize("name", ["odd.mp4", "still.webm", "fields.mpg", "wide.mp4"])
+def test_unusual_clips_become_mp4_steady_or_not(program: Program, make: FFmpeg, tmp_path: Path, name: str) -> None:
+    moving = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=1")
+    clip = {
+        "odd.mp4": lambda: make(*moving, "-vf", "crop=321-2:241-2", "-pix_fmt", "yuv444p", "odd.mp4"),
+        "still.webm": lambda: make(*moving, "-c:v", "libvpx", "-b:v", "500k", "still.webm"),
+        "fields.mpg": lambda: make(*moving, "-vf", "interlace", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", name),
+        "wide.mp4": lambda: make(*moving, "-vf", "setsar=64/45", "wide.mp4"),
+    }[name]()
+    frames = frames_of(clip)
+    for how in ((), ("--always",)):
+        ran = program("stabilize", clip, "-o", "out.mp4", "--force", *how)
+        assert ran.code == 0, ran.err
+        assert frames_of(tmp_path / "out.mp4") == frames
+    steady = probe(tmp_path / "out.mp4").picture
+    assert steady.sample_aspect == 1
+    assert not steady.interlaced
+    assert steady.width / steady.height == pytest.approx(
+        probe(clip).picture.width / probe(clip).picture.height, abs=0.02
+    )
+
+
+def test_what_a_truncated_clip_lacks_is_said(program: Program, make: FFmpeg, footage: Path, tmp_path: Path) -> None:
+    whole = make("-i", footage / "handheld.mp4", "-c", "copy", "-movflags", "+faststart", "front.mp4").read_bytes()
+    (tmp_path / "cut off.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    ran = program("stabilize", "cut off.mp4", "-o", "out.mp4")
+    assert ran.code == 0, ran.err
+    assert "cannot be read; the good part is used" in ran.err
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out.webm"])
+def test_only_what_can_be_written_is_promised(program: Program, footage: Path, tmp_path: Path, name: str) -> None:
+    ran = program("stabilize", footage / "handheld.mp4", "-o", name)
+    assert ran.code == 2
+    assert not (tmp_path / name).exists()
+    ran = program("stabilize", footage / "ball.mp4", "-o", "deep/down/out.mp4")
+    assert ran.code == 0, ran.err
+
+
 def test_from_python_as_a_drop_in(footage: Path, tmp_path: Path) -> None:
     source = tmp_path / "hand held.mp4"
     source.write_bytes((footage / "handheld.mp4").read_bytes())
@@ -67,8 +133,6 @@ def test_from_python_as_a_drop_in(footage: Path, tmp_path: Path) -> None:
 
 
 def test_the_stop_sign_ends_a_job(footage: Path) -> None:
-    import pytest
-
     from montage_ai.offload.offloader import Offloader
     from montage_ai.parallel import Stopped
 

@@ -88,6 +88,23 @@ def test_mistakes_are_told_with_exit_code_2(
     assert (tmp_path / "taken.mp4").read_text() == "a file of someone else's"
 
 
+def test_a_film_among_its_footage_is_no_footage(program: Program, footage: Path, music: Path, tmp_path: Path) -> None:
+    for name in ("ball.mp4", "wheel.mp4"):
+        (tmp_path / name).write_bytes((footage / name).read_bytes())
+    (tmp_path / "track.wav").write_bytes(music.read_bytes())
+    arguments = ("make", ".", "-m", "track.wav", "--json", *QUICK)
+    first = program(*arguments)
+    assert first.code == 0, first.err
+    again = program(*arguments, "-o", "film.mp4", "--seed", "1")  # where it is by default
+    assert again.code == 0, again.err
+    other = program(*arguments, "-o", "other.mp4", "--plan")
+    for ran in (first, again, other):
+        assert {Path(shot["clip"]).name for shot in ran.film["shots"]} == {"ball.mp4", "wheel.mp4"}
+    assert any("film that this program made" in e.get("text", "") for e in other.events)
+    (tmp_path / "edited.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())  # but another name is another's
+    assert "edited.mp4" in str(program("analyze", ".", "--json").events)
+
+
 def test_force_replaces_and_our_own_film_is_replaced_without(
     program: Program, footage: Path, music: Path, tmp_path: Path
 ) -> None:

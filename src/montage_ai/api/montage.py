@@ -68,10 +68,10 @@ def make_montage(
     if brief.lut is not None:
         read_cube(brief.lut)
     if not plan_only:
-        files.check(force=force, sources=[track, *find_files(places)])
+        files.check(force=force, sources=[track, *_sources(places)])
     with Library(config.data_dir()) as library:
         grid, source = listen(track, library, stages)
-        found = read_footage(places, library, stages)
+        found = read_footage(places, library, stages, is_ours=_is_ours)
         plan = _plan(found, grid, source, brief, stages)
         if plan_only:
             return Film(plan, found, grid, None, files.film)
@@ -119,7 +119,7 @@ def render_timeline(otio: Path | str, output: Path | str, *, force: bool = False
 def analyze(footage: Sequence[Path | str], *, emit: Emit = ignore) -> Footage:
     """What is in the clips of ``footage``; what is known already is not decoded again."""
     with Library(config.data_dir()) as library:
-        return read_footage([Path(place) for place in footage], library, emit)
+        return read_footage([Path(place) for place in footage], library, emit, is_ours=_is_ours)
 
 
 def beats(music: Path | str, *, emit: Emit = ignore) -> BeatGrid:
@@ -164,6 +164,16 @@ def _plan(found: Footage, grid: BeatGrid, source: Source, brief: Brief, emit: Em
     for note in plan.notes:
         emit(Notice("info", note))
     return plan
+
+
+def _is_ours(path: Path) -> bool:
+    return FilmFiles(path).film_is_ours()
+
+
+def _sources(places: Sequence[Path]) -> list[Path]:
+    """The files that may never be written: all footage but our own earlier films among it."""
+    named = {place.absolute() for place in places}
+    return [path for path in find_files(places) if path in named or not _is_ours(path)]
 
 
 def _check_source(source: Source, library: Library) -> None:

@@ -57,6 +57,10 @@ class FilmFiles:
                 what = "exists and was not made by this program" + (", or was edited." if marks else ".")
                 raise OutputExistsError(what, file=file, hint=hint)
 
+    def film_is_ours(self) -> bool:
+        """Whether the report beside it says that we made exactly this film."""
+        return self.report.is_file() and _mark_of(self.film) in self._marks()
+
     def claim(self, draft: Path) -> None:
         """Say in the report that ``draft``, which is about to become the film, is ours too.
 

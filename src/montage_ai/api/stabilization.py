@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai import config
-from montage_ai.errors import MediaError, OutputExistsError, UserError
+from montage_ai.api.outputs import check_target
+from montage_ai.errors import FFmpegError, MediaError, OutputExistsError, UserError
+from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
+from montage_ai.offload.cache import in_use
 from montage_ai.offload.offloader import Offloader
 from montage_ai.parallel import StopSign, cores, run_all
 from montage_ai.tasks.stabilize import CLIP, Stabilize
@@ -23,12 +26,17 @@ _MADE = "stabilized"
 
 @dataclass(frozen=True)
 class Stabilized:
-    """What became of one clip. ``steadied`` is False where it was left alone because it does not shake."""
+    """What became of one clip.
+
+    ``steadied`` is False where it was left alone because it does not shake; ``missing`` are the seconds at its end that
+    cannot be read.
+    """
 
     source: Path
     output: Path
     steadied: bool
     shake: float
+    missing: float
 
 
 def stabilize_clip(
@@ -57,23 +65,34 @@ class StabilizationService:
         outputs: Sequence[Path],
         *,
         force: bool = False,
-        on_done: Callable[[Stabilized], None] = lambda _: None,
+        emit: Emit = ignore,
         on_fraction: Callable[[Path, float], None] = lambda _path, _fraction: None,
     ) -> list[Stabilized]:
-        """Steady each source into the output at its place; ``on_done`` is told of each as it is ready."""
-        pairs = dict(zip(sources, outputs, strict=True))
-        with Library(config.data_dir()) as library, Offloader() as offloader:
-            for source, output in pairs.items():
-                _check(source, output, library, force)
+        """Steady each source into the output at its place; return what became of those that could be.
 
-            def work(source: Path, sign: StopSign) -> Stabilized:
-                return self._one(source, pairs[source], library, offloader, sign, lambda f: on_fraction(source, f))
+        Of several clips a bad one is named in a warning and left out; a single one raises ``MediaError``. So does an
+        output that may not be written, before anything is done: ``UserError``.
+        """
+        if len({path.absolute() for path in outputs}) < len(outputs):
+            raise UserError("Two clips would be written to one file.", hint="Give every clip an output of its own.")
+        good = dict(_usable(list(zip(sources, outputs, strict=True)), emit))
+        with in_use(config.cache_dir()), Library(config.data_dir()) as library, Offloader() as offloader:
+            for output, source in good.items():
+                check_target(output, list(sources))
+                if output.exists() and not force and not _made_by_us(source, output, library):
+                    hint = "Choose another name, or use --force to replace it."
+                    raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
 
-            results = {}
-            for source, done in run_all(work, pairs, workers=min(cores(), len(pairs))):
-                results[source] = done
-                on_done(done)
-        return [results[source] for source in sources]
+            def work(output: Path, sign: StopSign) -> Stabilized:
+                source = good[output]
+                return self._one(source, output, library, offloader, sign, lambda f: on_fraction(source, f))
+
+            done = dict(run_all(work, good, workers=min(cores(), len(good))))
+        for one in done.values():
+            if one.missing:
+                text = f"the last {one.missing:.1f} s cannot be read; the good part is used"
+                emit(Notice("warning", text, one.source))
+        return [done[output] for output in good]
 
     def _one(
         self,
@@ -94,27 +113,48 @@ class StabilizationService:
         with publishing(output) as draft:
             if steady := CLIP in made.files:
                 shutil.copyfile(made.files[CLIP], draft)
-            elif source.suffix.lower() == output.suffix.lower():
-                shutil.copyfile(source, draft)
             else:
-                run_ffmpeg(["-loglevel", "error", "-i", f"file:{source.absolute()}", "-c", "copy", f"file:{draft}"])
+                _copy(source, draft)
             probe(draft)
-            if sha256(draft) != task.source.sha256:
-                library.write_note(_MADE, sha256(draft), 1, "")
-        return Stabilized(source, output, steady, float(made.data["shake"]))
+            if (digest := sha256(draft)) != task.source.sha256:
+                library.write_note(_MADE, digest, 1, "")
+        on_fraction(1.0)
+        return Stabilized(source, output, steady, float(made.data["shake"]), float(made.data["missing"]))
 
 
-def _check(source: Path, output: Path, library: Library, force: bool) -> None:
-    if probe(source).kind != "video":
-        raise MediaError("is not a video.", file=source, hint="Only videos can be stabilised.")
-    if output.exists() and output.samefile(source):
-        raise UserError("is the source, which is never written.", file=output, hint="Choose another name.")
-    if output.exists() and not force and not _made_by_us(source, output, library):
-        hint = "Choose another name, or use --force to replace it."
-        raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
+def _usable(pairs: Sequence[tuple[Path, Path]], emit: Emit) -> list[tuple[Path, Path]]:
+    """Outputs and sources of the clips that can be read."""
+    good: list[tuple[Path, Path]] = []
+    bad: list[MediaError] = []
+    for source, output in pairs:
+        try:
+            if probe(source).kind != "video":
+                raise MediaError("is not a video.", file=source, hint="Only videos can be stabilised.")
+            good.append((output, source))
+        except MediaError as error:
+            bad.append(error)
+    if bad and not good:
+        raise bad[0]
+    for one in bad:
+        emit(Notice("warning", f"{one.what} It is left out.", Path(one.file or "")))
+    return good
 
 
 def _made_by_us(source: Path, output: Path, library: Library) -> bool:
     """Whether ``output`` is a clip that was steadied here, or a copy of ``source``: then nothing is lost with it."""
     digest = library.digest(output)
     return library.note(_MADE, digest, 1) is not None or digest == library.digest(source)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The clip as it is: its bytes, else its streams, else (MP4 does not take all of them) its pictures and sound."""
+    if source.suffix.lower() == target.suffix.lower():
+        shutil.copyfile(source, target)
+        return
+    read = ["-loglevel", "error", "-i", f"file:{source.absolute()}", "-map", "0:V:0", "-map", "0:a:0?"]
+    try:
+        run_ffmpeg([*read, "-c", "copy", f"file:{target}"], about=source)
+    except FFmpegError:
+        even = "crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p"
+        picture = ["-vf", even, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-c:a", "aac", "-b:a", "192k"]
+        run_ffmpeg([*read, "-fps_mode", "passthrough", *picture, f"file:{target}"], about=source)

@@ -17,16 +17,19 @@ _STAGE = "Stabilising"
 
 
 def stabilize(
-    clips: Annotated[list[Path], typer.Argument(help="Videos.")],
+    clips: Annotated[list[Path], typer.Argument(help="Videos, and folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A file for one clip; a folder for several.")],
-    smoothing: Annotated[int, typer.Option(min=1, max=100, help="Frames to smooth over, before and after.")] = 15,
+    smoothing: Annotated[
+        int, typer.Option(min=1, max=100, help="Swings of 4 times as many frames are halved, faster ones go.")
+    ] = 15,
     always: Annotated[bool, typer.Option("--always", help="Also steady what does not shake.")] = False,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Steady shaky CLIPS; those that do not shake are copied as they are."""
+    """Steady shaky CLIPS; those that do not shake are copied as they are. A bad one is named, and the rest is done."""
     from montage_ai.api.stabilization import StabilizationService
 
+    clips = _videos(clips)
     outputs = _outputs(clips, output)
     started = time.monotonic()
     with showing(as_json=json) as emit:
@@ -34,7 +37,7 @@ def stabilize(
         tally = Tally(emit, _STAGE)
         service = StabilizationService(smoothing=smoothing, always=always)
         results = service.stabilize(
-            clips, outputs, force=force, on_fraction=lambda clip, done: tally.set(str(clip), done, clip.name)
+            clips, outputs, force=force, emit=emit, on_fraction=lambda clip, done: tally.set(str(clip), done, clip.name)
         )
         steadied = sum(result.steadied for result in results)
         emit(
@@ -46,6 +49,21 @@ def stabilize(
         else:
             what = "steadied" if result.steadied else "does not shake, copied as it is"
             typer.echo(f"{printable(str(result.output))}: {what} (shake {100 * result.shake:.2f} % of the picture).")
+    if len(results) < len(clips):
+        raise typer.Exit(2)
+
+
+def _videos(places: list[Path]) -> list[Path]:
+    """The files that were named, and the videos in the folders that were."""
+    from montage_ai.footage.scan import find_files
+    from montage_ai.media.probe import VIDEO_SUFFIXES
+
+    named = [path for path in places if not path.is_dir()]
+    inside = find_files([path for path in places if path.is_dir()])
+    found = [*named, *(path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES)]
+    if not found:
+        raise UserError("holds no video.", file=", ".join(map(str, places)), hint="Name clips, or a folder of them.")
+    return found
 
 
 def _outputs(clips: list[Path], output: Path) -> list[Path]:
@@ -54,7 +72,6 @@ def _outputs(clips: list[Path], output: Path) -> list[Path]:
         return [output]
     if output.exists() and not output.is_dir():
         raise UserError("is a file, and there are several clips.", file=output, hint="Name a folder.")
-    output.mkdir(parents=True, exist_ok=True)
     outputs = [output / f"{clip.stem}_stabilized.mp4" for clip in clips]
     if len(set(outputs)) < len(outputs):
         raise UserError("Two of the clips have the same name.", hint="Stabilise them into different folders.")

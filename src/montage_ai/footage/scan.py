@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from montage_ai import config
 from montage_ai.errors import MediaError, UserError, printable
 from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
 from montage_ai.footage.clip import Clip
@@ -49,17 +51,23 @@ def find_files(places: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def read_footage(places: Sequence[Path], library: Library, emit: Emit) -> Footage:
-    """Analyse all that ``places`` hold, using what the library knows.
+def read_footage(
+    places: Sequence[Path], library: Library, emit: Emit, *, is_ours: Callable[[Path], bool] = lambda _: False
+) -> Footage:
+    """Analyse all that ``places`` hold, using what the library knows. Films of ours that lie among it are left out.
 
     Raises ``UserError`` where nothing usable is left.
     """
     started = time.monotonic()
-    files = find_files(places)
+    files, named = find_files(places), {place.absolute() for place in places}
     skipped: list[Skipped] = []
     clips: dict[str, Clip] = {}
     new: dict[str, MediaInfo] = {}
     for path in files:
+        if path not in named and is_ours(path):
+            skipped.append(Skipped(path, "a film that this program made"))
+            emit(Notice("info", "is a film that this program made. It is left out.", path))
+            continue
         try:
             _check_name(path)
             digest = library.digest(path)
@@ -67,6 +75,7 @@ def read_footage(places: Sequence[Path], library: Library, emit: Emit) -> Footag
                 skipped.append(Skipped(path, "the same content is there under another name"))
             elif clip := library.find(digest, path=path):
                 clips[digest] = clip
+                _warn_of_damage(clip, emit)
             else:
                 new[digest] = _probe_picture(path)
         except (MediaError, OSError) as error:
@@ -79,9 +88,14 @@ def read_footage(places: Sequence[Path], library: Library, emit: Emit) -> Footag
 
 
 def _in_order(clips: list[Clip]) -> tuple[Clip, ...]:
-    """By the time that they were taken, if all of them say it; else by name, which cameras count up."""
+    """By the time that they were taken, if all of them say it; else by name, which cameras count up (9 before 10)."""
     dated = all(clip.info.taken for clip in clips)
-    return tuple(sorted(clips, key=lambda clip: (clip.info.taken if dated else "", str(clip.info.path))))
+    return tuple(sorted(clips, key=lambda clip: (clip.info.taken if dated else "", _counting(str(clip.info.path)))))
+
+
+def _counting(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers in names by their value."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _analyze(
@@ -110,8 +124,7 @@ def _analyze(
         if isinstance(outcome, Analysis):
             library.remember(outcome)
             clips[digest] = outcome.clip
-            if outcome.clip.facts.damage:
-                emit(Notice("warning", f"{outcome.clip.facts.damage}; the good part is used", path))
+            _warn_of_damage(outcome.clip, emit)
         else:
             skipped.append(_skip(path, outcome, emit))
         tally.set(digest, seconds[digest], path.name, whole=True)
@@ -119,6 +132,11 @@ def _analyze(
     summary = f"{counted(len(clips), 'new clip')}, {counted(shots, 'shot')}"
     emit(StageDone(_STAGE, time.monotonic() - started, summary))
     return clips
+
+
+def _warn_of_damage(clip: Clip, emit: Emit) -> None:
+    if clip.facts.damage:
+        emit(Notice("warning", f"{clip.facts.damage}; the good part is used", clip.info.path))
 
 
 def _check_name(path: Path) -> None:
@@ -145,9 +163,13 @@ def _skip(path: Path, error: MediaError | OSError, emit: Emit) -> Skipped:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
+    """Videos and photos, without hidden ones and what this program keeps for itself."""
+    own = (config.data_dir(), config.cache_dir())
     for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
+            continue
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES and not hidden and path.is_file():
+        if not hidden and not any(path.is_relative_to(place) for place in own) and path.is_file():
             yield path
 
 

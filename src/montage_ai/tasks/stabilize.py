@@ -87,7 +87,8 @@ class Here(Variant):
         shaking = shake(motions, float(info.picture.fps))
         if whole and (self.task.always or shaking > SHAKY):
             files[CLIP] = write_steady_clip(self.task, info, motions, folder, _part_of(on_fraction, _DETECT_SHARE, 1))
-        return Payload(files=files, data={"frames": len(motions.steps), "shake": shaking})
+        data = {"frames": len(motions.steps), "shake": shaking, "missing": _missing(self.task, info, motions)}
+        return Payload(files=files, data=data)
 
     def finish(self, payload: Payload, folder: Path) -> Payload:
         return payload
@@ -142,6 +143,15 @@ def write_steady_clip(
     )
     (folder / vidstab.CORRECTIONS_FILE).unlink()
     return output
+
+
+def _missing(task: Stabilize, info: MediaInfo, motions: Motions) -> float:
+    """Seconds at the end of a whole clip that its file promises and does not hold."""
+    listed = info.picture.frames
+    lacking = listed - len(motions.steps)
+    if task.start or task.seconds or lacking <= 0.02 * listed + 2:
+        return 0.0
+    return float(lacking / info.picture.fps)
 
 
 def _before(stretch: Stretch) -> list[str]:
