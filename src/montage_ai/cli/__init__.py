@@ -21,6 +21,13 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # while it starts
+        sys.exit(130)
+
+
+def _run() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         sys.stdout.write(_overview())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import ParamSpec
+from types import FrameType
+from typing import Any, ParamSpec
 
 import typer
 
@@ -16,9 +18,21 @@ P = ParamSpec("P")
 
 INTERRUPTED = 130
 
+# Typer brings a click of its own, or uses the one that is installed: this is that one's.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+class Ended(KeyboardInterrupt):
+    """The program was told to end, as by Ctrl-C: by closing its terminal, or by ``kill``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
 
 def run_command(name: str, place: str, arguments: list[str]) -> None:
     """Call the function at ``place`` (``module:function`` of this package) with ``arguments``, and exit."""
+    _end_cleanly_when_told()
     module, _, function = place.partition(":")
     app = typer.Typer(
         add_completion=False,
@@ -27,7 +41,15 @@ def run_command(name: str, place: str, arguments: list[str]) -> None:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.command()(guarded(getattr(import_module(f"montage_ai.cli.{module}"), function)))
-    app(args=arguments, prog_name=f"montage-ai {name}")
+    try:
+        sys.exit(app(args=arguments, prog_name=f"montage-ai {name}", standalone_mode=False))
+    except _UsageError as error:
+        if "--json" in arguments:
+            hint = f"See `montage-ai {name} --help`."
+            _tell(MontageError(error.format_message(), hint=hint), exit_code=error.exit_code, as_json=True)
+        else:
+            error.show()
+        sys.exit(error.exit_code)
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -38,19 +60,31 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except MontageError as error:
-            _tell(error, as_json=bool(kwargs.get("json")))
+            _tell(error, exit_code=error.exit_code, as_json=bool(kwargs.get("json")))
             sys.exit(error.exit_code)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             sys.stderr.write("\nStopped. Run the same command again: it carries on where it was.\n")
-            sys.exit(INTERRUPTED)
+            sys.exit(interrupt.exit_code if isinstance(interrupt, Ended) else INTERRUPTED)
 
     return run
 
 
-def _tell(error: MontageError, *, as_json: bool) -> None:
+def _end_cleanly_when_told() -> None:
+    """End on SIGTERM and SIGHUP as on Ctrl-C: children ended, drafts removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows knows but one of them
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def _tell(error: MontageError, *, exit_code: int, as_json: bool) -> None:
     if as_json:
         from montage_ai.cli.display import print_json
 
-        print_json("error", message=error.what, file=error.file, hint=error.hint, exit_code=error.exit_code)
+        print_json("error", message=error.what, file=error.file, hint=error.hint, exit_code=exit_code)
     else:
         sys.stderr.write(f"Error: {error}\n")

@@ -16,6 +16,7 @@ from montage_ai.errors import printable
 from montage_ai.events import Emit, Event, Notice, StageDone, StageProgress, StageStarted
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 _QUIET_SECONDS = 5.0  # between plain lines of one stage
@@ -27,7 +28,7 @@ def showing(*, as_json: bool) -> Iterator[Emit]:
     if as_json:
         yield _locked(show_json)
     elif sys.stderr.isatty():
-        with _Live() as live:
+        with Live() as live:
             yield _locked(live)
     else:
         yield _locked(_Plain())
@@ -77,52 +78,74 @@ class _Plain:
         sys.stderr.flush()
 
 
-class _Live:
-    """One progress display, a line a stage, with its rate and the time left."""
+class Live:
+    """One progress display, a line a stage: how far it is, its rate and the time left, and then what came of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+        from rich.spinner import Spinner
+        from rich.table import Column
+        from rich.text import Text
 
-        class Left(ProgressColumn):
-            """Rate and time left, from the work done since the stage began."""
+        spinner = Spinner("dots")
 
+        class Mark(ProgressColumn):
             def render(self, task: Any) -> Any:
-                from rich.text import Text
+                if task.fields["stopped"]:
+                    return Text("✗", style="red")
+                return Text("✓", style="green") if task.finished else spinner.render(task.get_time())
 
-                if task.finished or not task.completed or not task.elapsed:
-                    return Text("")
-                rate = task.completed / task.elapsed
-                left = (task.total - task.completed) / rate if task.total else 0
-                return Text(f"{rate:.1f} {task.fields['unit']}/s, {_minutes(left)} left", style="dim")
+        class Told(ProgressColumn):
+            def render(self, task: Any) -> Any:
+                return Text(_told_of(task), style="dim")
 
+        one_line = {"no_wrap": True, "overflow": "ellipsis"}
         columns = (
-            SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
-            Left(),
+            Mark(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(min_width=8, max_width=28, ratio=1)),
+            Told(table_column=Column(ratio=3, **one_line)),  # type: ignore[arg-type]
         )
-        self._progress: Progress = Progress(*columns, console=Console(stderr=True))
+        self._progress: Progress = Progress(*columns, console=console or Console(stderr=True), expand=True)
         self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> _Live:
+    def __enter__(self) -> Live:
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        for task in self._progress.tasks:
+            if not task.finished:
+                self._progress.update(task.id, stopped=True)
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
-            self._tasks[event.stage] = self._progress.add_task(event.stage, total=event.total, unit=event.unit, note="")
+            self._tasks[event.stage] = self._progress.add_task(
+                event.stage, total=event.total, unit=event.unit, detail="", summary="", stopped=False
+            )
         elif isinstance(event, StageProgress) and event.stage in self._tasks:
-            self._progress.update(self._tasks[event.stage], completed=event.done)
+            self._progress.update(self._tasks[event.stage], completed=event.done, detail=printable(event.detail))
         elif isinstance(event, StageDone) and event.stage in self._tasks:
-            note = f"{event.seconds:.1f} s  {event.summary}"
-            self._progress.update(self._tasks[event.stage], total=1, completed=1, note=note)
+            summary = f"{event.seconds:.1f} s  {event.summary}"
+            self._progress.update(self._tasks[event.stage], total=1, completed=1, summary=summary)
         elif isinstance(event, Notice):
             self._progress.console.print(told(event), style="yellow" if event.level == "warning" else "", markup=False)
+
+
+def _told_of(task: Any) -> str:
+    """The rate and the time left, from the work done since the stage began; what came of it when it is done."""
+    if task.finished:
+        return str(task.fields["summary"])
+    if task.fields["stopped"]:
+        return "stopped"
+    if not task.completed or not task.elapsed:
+        return ""
+    rate, unit = task.completed / task.elapsed, task.fields["unit"]
+    said = f"{rate:.1f}x real time" if unit == "s" else f"{rate:.1f} {unit}/s"
+    left = f", {_minutes((task.total - task.completed) / rate)} left" if task.total else ""
+    return f"{said}{left}  {task.fields['detail']}".rstrip()
 
 
 def _locked(emit: Emit) -> Emit:

@@ -10,7 +10,7 @@ import typer
 
 from montage_ai.cli.display import print_json, showing
 from montage_ai.cli.make import JsonOption
-from montage_ai.errors import printable
+from montage_ai.errors import UserError, printable
 
 if TYPE_CHECKING:
     from montage_ai.footage.clip import Clip
@@ -22,6 +22,7 @@ def analyze(
 ) -> None:
     """Look at FOOTAGE: its shots, and how good they are."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from montage_ai.api.montage import analyze as look
@@ -46,7 +47,9 @@ def analyze(
         )
         length = f"{fact['seconds']:.1f} s" if fact["seconds"] else "photo"
         shape = f"{fact['size'][0]}x{fact['size'][1]}"
-        table.add_row(printable(fact["name"]), shape, f"{fact['fps']:.4g}", length, str(fact["shots"]), *numbers)
+        table.add_row(
+            escape(printable(fact["name"])), shape, f"{fact['fps']:.4g}", length, str(fact["shots"]), *numbers
+        )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
@@ -73,7 +76,11 @@ def styles(json: JsonOption = False) -> None:
     from montage_ai.edit.styles import load_style, style_names
 
     for name in style_names():
-        style = load_style(name)
+        try:
+            style = load_style(name)
+        except UserError as error:  # one of the user's own
+            sys.stderr.write(f"Warning: {error}\n")
+            continue
         if json:
             print_json("style", **style.model_dump(mode="json"))
         else:

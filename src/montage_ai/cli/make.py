@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +38,9 @@ def make(
     density: Annotated[
         Density, typer.Option(help="Cut on every bar, beat or half beat; auto: as the style and the music say.")
     ] = "auto",
-    beat_offset: Annotated[float, typer.Option(help="Milliseconds by which cuts come after their beat.")] = 0.0,
+    beat_offset: Annotated[
+        float, typer.Option(min=-2000, max=2000, help="Milliseconds by which cuts come after their beat.")
+    ] = 0.0,
     stabilize: Annotated[Stabilization, typer.Option(help="Steady shots; auto: those that shake.")] = "auto",
     sound: Annotated[
         Sound, typer.Option(help="Music alone; clips' own sound mixed under it; or music ducked under speech.")
@@ -45,7 +48,7 @@ def make(
     pin: Annotated[list[str] | None, typer.Option(help="CLIP[@SECONDS] that must be in the film.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="CLIP[@FROM-TO] that must not be.")] = None,
     lut: Annotated[Path | None, typer.Option(help="A .cube file applied after the style's look.")] = None,
-    seed: Annotated[int, typer.Option(help="Another number, another film of the same kind.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another number, another film of the same kind.")] = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Decide and print, render nothing.")] = False,
     json: JsonOption = False,
     force: ForceOption = False,
@@ -90,7 +93,8 @@ def render(
     if json:
         print_json("film", output=rendered.path, encoded=rendered.encoded, reused=rendered.reused)
     else:
-        typer.echo(f"{printable(str(rendered.path))}: {rendered.encoded} segments encoded, {rendered.reused} reused.")
+        encoded = counted(rendered.encoded, "segment")
+        typer.echo(f"{printable(str(rendered.path))}: {encoded} encoded, {rendered.reused} reused.")
 
 
 def _brief(style: str, pins: list[str], exclusions: list[str], settings: dict[str, Any]) -> Brief:
@@ -111,7 +115,8 @@ def _brief(style: str, pins: list[str], exclusions: list[str], settings: dict[st
     except ValidationError as error:
         fault = error.errors()[0]
         option = "--" + str(fault["loc"][0]).replace("_", "-")
-        raise UserError(f"{option} {fault['msg'].lower()}, not {fault['input']}.") from None
+        wanted = fault["msg"].lower().removeprefix("input ")
+        raise UserError(f"{option} {wanted}, not {fault['input']}.") from None
 
 
 def _told(film: Film) -> str:
@@ -127,20 +132,21 @@ def _told(film: Film) -> str:
 
 def _print_plan(film: Film) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     timeline = film.timeline
     table = Table(title=f"{len(timeline.items)} shots, {float(timeline.duration):.2f} s: {film.plan.length_reason}")
     for column in ("#", "film", "shot", "from", "part", "join", "notes"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for k, (item, slot) in enumerate(zip(timeline.items, film.plan.slots, strict=True)):
         when = f"{float(slot.start / timeline.fps):.2f}-{float(slot.end / timeline.fps):.2f}"
         transition = timeline.transitions[k - 1] if k else None
         join = transition.kind if transition else "cut" if k else ""
         notes = "" if item.stabilize == "never" else "shaky"
         source = "" if item.clip.kind == "photo" else f"{float(item.start):.2f} s"
-        table.add_row(str(k + 1), when, printable(item.clip.path.name), source, item.section, join, notes)
-    Console().print(table)
+        table.add_row(str(k + 1), when, escape(printable(item.clip.path.name)), source, item.section, join, notes)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _summary(film: Film) -> dict[str, Any]:

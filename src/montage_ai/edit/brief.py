@@ -59,7 +59,7 @@ class Brief(_Part):
     """What one film shall be."""
 
     style: Style
-    duration: float | None = Field(None, ge=0.5, le=24 * 3600)
+    duration: float | None = Field(None, ge=0.5, le=24 * 3600, allow_inf_nan=False)
     """Seconds; None: the music's length, or what the footage can fill."""
     aspect: Aspect = "16:9"
     quality: Quality = "standard"
@@ -73,7 +73,7 @@ class Brief(_Part):
     pins: tuple[Pin, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
     lut: Path | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 def names_clip(name: str, path: Path) -> bool:
