@@ -33,7 +33,7 @@ Told = dict[str, float]
 def render(timeline: str, output: str) -> Told:
     """Render a timeline, and say what was encoded and what used again."""
     rendered = render_film(Timeline.model_validate_json(Path(timeline).read_text("utf-8")), Path(output), ignore)
-    return {"encoded": rendered.encoded, "reused": rendered.reused, "steadied": rendered.steadied}
+    return {"encoded": rendered.encoded, "reused": rendered.reused, "steadied": len(rendered.steadied)}
 
 
 def analyze(clip: str, faces: str) -> Told:

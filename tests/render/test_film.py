@@ -12,6 +12,7 @@ from montage_ai.edit.grade import Grade
 from montage_ai.edit.timeline import ClipSource, Item, Move, Transition
 from montage_ai.errors import MediaError, VerificationError
 from montage_ai.media.files import sha256
+from tests.conftest import FFmpeg
 from tests.render.conftest import COLOURS, MakeItem, film_of, pictures, render, write_wav
 
 
@@ -49,6 +50,29 @@ def test_transitions_keep_the_length_and_change_the_pictures(make_item: MakeItem
     assert "?" in names[12:18]
 
 
+@pytest.mark.parametrize(("kind", "level"), [("fade_black", 0), ("fade_white", 255)])
+@pytest.mark.parametrize("frames", [8, 15])
+def test_a_fade_reaches_its_colour_on_the_cut(
+    make_item: MakeItem, tmp_path: Path, kind: str, level: int, frames: int
+) -> None:
+    items = [make_item("grey", 20), make_item("green", 20, start=Fraction(1, 2))]
+    render(film_of(items, (Transition(kind=kind, frames=frames),)), tmp_path / "film.mp4")  # type: ignore[arg-type]
+    off = [abs(float(picture.mean()) - level) for picture in pictures(tmp_path / "film.mp4")]
+    assert np.argmin(off) == 20
+    assert off[20] < 3
+    assert all(a > b for a, b in pairwise(off[20 - frames // 2 : 21]))
+
+
+def test_a_zoom_comes_nearer_and_shows_no_blocks(tmp_path: Path, make: FFmpeg) -> None:
+    clip = make("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=3", "-qp", "4", "pattern.mp4")
+    source = ClipSource(path=clip, sha256=sha256(clip))
+    items = [Item(clip=source, start=Fraction(n, 2), frames=20) for n in (0, 3)]
+    render(film_of(items, (Transition(kind="zoom", frames=10),)), tmp_path / "film.mp4")
+    frames = pictures(tmp_path / "film.mp4")
+    assert len(frames) == 40
+    assert all(frame.std() > 30 for frame in frames[15:25])  # never a flat colour
+
+
 def test_fades_reach_black_at_both_ends(make_item: MakeItem, tmp_path: Path) -> None:
     film = film_of([make_item("green", 25), make_item("green", 25)], opening_fade=0.4, closing_fade=0.4)
     render(film, tmp_path / "film.mp4")
@@ -74,7 +98,7 @@ def test_a_damaged_piece_of_the_cache_is_made_again(make_item: MakeItem, tmp_pat
     film = film_of([make_item("red", 10), make_item("blue", 15)], music=music)
     render(film, tmp_path / "film.mp4")
     whole = (tmp_path / "film.mp4").read_bytes()
-    segments = sorted((config.cache_dir() / "segments").iterdir())
+    segments = sorted((config.cache_dir() / "segments").glob("*.mp4"))
     (sound,) = (config.cache_dir() / "sound").iterdir()
     if damage == "another film's":
         segments[0].write_bytes(segments[1].read_bytes())

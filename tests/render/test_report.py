@@ -45,7 +45,8 @@ def report() -> Report:
         grid=grid,
         peaks=[0.5] * 80,
         pictures=[b"jpeg 1", None, b"jpeg 3"],
-        left_out=[LeftOutRow("c.mp4", "0.0–1.0 s", "black or empty"), LeftOutRow(HOSTILE, "", HOSTILE)],
+        steadied={2},
+        left_out=[LeftOutRow("c.mp4", "0.0–1.0 s", "black or empty", b"left"), LeftOutRow(HOSTILE, "", HOSTILE)],
         stages=[StageDone("Rendering", 3.21, "3 segments")],
         seconds=4.5,
         mark="<!-- mark -->",
@@ -81,7 +82,7 @@ def test_the_film_its_shots_what_was_left_out_and_the_times_are_told(report: Rep
     text = _Page(report_html(report)).text
     for told in ("4.00 s (the length of the music)", "3 shots", "640×360", "style travel", "120.0 beats a minute"):
         assert told in text
-    for told in ("2.00–3.00 s", "a.mp4, 1.00–3.00 s", "build, dissolve", "c.mp4", "black or empty"):
+    for told in ("2.00–3.00 s", "a.mp4, 1.00–3.00 s", "build, steadied, dissolve", "c.mp4", "black or empty"):
         assert told in text
     for told in ("Rendering", "3.2 s", "3 segments", "Everything", "4.5 s"):
         assert told in text
@@ -100,6 +101,7 @@ def test_cuts_and_beats_stand_at_their_times(report: Report) -> None:
 def test_every_picture_is_in_the_page_itself(report: Report) -> None:
     page = report_html(report)
     assert page.count("data:image/jpeg;base64,anBlZyAx") == 2  # in the strip and among the shots
+    assert page.count("data:image/jpeg;base64,bGVmdA") == 1
     assert page.count('<div class="blank">') == 1
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
 

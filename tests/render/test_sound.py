@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from montage_ai.edit.timeline import ClipSource, Item
 from montage_ai.media.audio import read_mono, sound_blocks
+from montage_ai.media.files import sha256
 from montage_ai.render.sound import LOUDNESS, TRUE_PEAK, measure
 from montage_ai.render.speech import SPEECH, speech_likeness
+from tests.conftest import FFmpeg
 from tests.render.conftest import MakeItem, film_of, render, write_wav
 
 RATE = 48_000
@@ -84,3 +87,36 @@ def test_hums_and_noise_are_not_speech() -> None:
     hum = 0.2 * np.sin(2 * np.pi * 120 * time)
     for sound in (hum, noise(4, 0.1), np.zeros(4 * RATE)):
         assert speech_likeness(np.stack([sound, sound], axis=1).astype(np.float32), RATE).max() < SPEECH
+
+
+def test_music_makes_room_for_speech_and_comes_back_without_a_click(
+    shared: Path, make_item: MakeItem, make: FFmpeg, tmp_path: Path
+) -> None:
+    picture = ("-f", "lavfi", "-i", "color=red:size=320x180:rate=25:duration=11")
+    talking = make(*picture, "-i", shared / "speech" / "jfk.flac", "-shortest", "-c:a", "aac", "talking.mp4")
+    clip = ClipSource(path=talking, sha256=sha256(talking))
+    items = [make_item("grey", 50), Item(clip=clip, start=Fraction(0), frames=75), make_item("grey", 45)]
+    silent = make("-i", items[0].clip.path, "-an", "-c", "copy", "grey_silent.mp4")
+    quiet = ClipSource(path=silent, sha256=sha256(silent))
+    items = [i if i.clip == clip else i.model_copy(update={"clip": quiet}) for i in items]
+    time = np.arange(10 * RATE) / RATE
+    music = write_wav(tmp_path / "music.wav", 0.2 * np.sin(2 * np.pi * 9000 * time))
+    heard = {}
+    for sound in ("music", "mix", "duck"):
+        render(film_of(items, music=music, sound=sound), tmp_path / f"{sound}.mp4")
+        spans = {"before": (0.5, 1.8), "during": (3.0, 4.5), "after": (5.6, 6.2)}
+        heard[sound] = {name: tone(tmp_path / f"{sound}.mp4", 9000, *span) for name, span in spans.items()}
+    ducked = heard["duck"]
+    assert ducked["during"] < 0.4 * ducked["before"]
+    assert ducked["after"] > 0.9 * ducked["before"]
+    assert heard["mix"]["during"] > 0.9 * heard["mix"]["before"]
+    level = np.array([tone(tmp_path / "duck.mp4", 9000, at, at + 0.02) for at in np.arange(1.5, 5.6, 0.02)])
+    assert np.abs(np.diff(20 * np.log10(level))).max() < 4  # 12 dB, and never at once
+
+
+def test_clips_sound_is_12_db_under_the_music_when_mixed(make_item: MakeItem, tmp_path: Path) -> None:
+    time = np.arange(3 * RATE) / RATE
+    music = write_wav(tmp_path / "music.wav", 0.125 * np.sin(2 * np.pi * 3000 * time))  # FFmpeg's tone has 1/8
+    render(film_of([make_item("red", 50)], music=music, sound="mix"), tmp_path / "film.mp4")
+    own, under = tone(tmp_path / "film.mp4", 300, 0.3, 1.3), tone(tmp_path / "film.mp4", 3000, 0.3, 1.3)
+    assert 20 * np.log10(own / under) == pytest.approx(-12, abs=1)

@@ -83,7 +83,8 @@ def make_montage(
             library,
             grid=grid,
             length_reason=plan.length_reason,
-            left_out=left_out_rows(plan, found.skipped),
+            left_out=left_out_rows(found, plan, library),
+            rendered=rendered,
             stages=stages.done,
             seconds=time.monotonic() - started,
         )
@@ -110,6 +111,7 @@ def render_timeline(otio: Path | str, output: Path | str, *, force: bool = False
             grid=grid,
             length_reason=f"as {Path(otio).name} says",
             left_out=None,
+            rendered=rendered,
             stages=stages.done,
             seconds=time.monotonic() - started,
         )

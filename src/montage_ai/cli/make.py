@@ -123,7 +123,7 @@ def _told(film: Film) -> str:
     timeline, rendered = film.timeline, film.rendered
     assert rendered is not None
     length = f"{float(timeline.duration):.2f} s, {counted(len(timeline.items), 'shot')} ({film.plan.length_reason})"
-    steadied = counted(rendered.steadied, "shot")
+    steadied = counted(len(rendered.steadied), "shot")
     work = f"{counted(rendered.encoded, 'segment')} encoded, {rendered.reused} reused, {steadied} steadied"
     path = printable(str(film.output))
     report = printable(str(film.output.with_suffix(".report.html")))

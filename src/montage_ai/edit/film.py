@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
@@ -31,13 +30,12 @@ _PASSES = 4
 class Plan:
     """The film as decided, and why it is as it is.
 
-    ``slots[k]`` is where item k stands; ``offered`` are all clips; ``notes`` say what could not be done as asked.
+    ``slots[k]`` is where item k stands; ``notes`` say what could not be done as asked.
     """
 
     timeline: Timeline
     slots: tuple[Slot, ...]
     left_out: tuple[LeftOut, ...]
-    offered: tuple[Path, ...]
     length_reason: str
     notes: tuple[str, ...]
 
@@ -74,8 +72,7 @@ def plan_film(clips: Sequence[Clip], grid: BeatGrid, music: Source, brief: Brief
         closing_fade=brief.style.transitions.closing_fade,
         style=brief.style.name,
     )
-    offered = tuple(clip.info.path for clip in clips)
-    return Plan(timeline, tuple(pick.slot for pick in picks), material.left_out, offered, reason, rhythm.notes)
+    return Plan(timeline, tuple(pick.slot for pick in picks), material.left_out, reason, rhythm.notes)
 
 
 def _first_length(brief: Brief, grid: BeatGrid, material: Material) -> tuple[float, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -15,6 +15,7 @@ STANDARD_RATES = tuple(
     Fraction(*pair) for pair in ((24000, 1001), (24,), (25,), (30000, 1001), (30,), (48,), (50,), (60000, 1001), (60,))
 )
 
+_SLOWEST = 23
 _SIDES = (360, 480, 540, 720, 1080, 1440, 2160)
 _LARGEST = {"preview": 360, "standard": 1080, "high": 1080, "master": 2160}
 _SHAPES = {"16:9": Fraction(16, 9), "9:16": Fraction(9, 16), "1:1": Fraction(1), "4:5": Fraction(4, 5)}
@@ -23,16 +24,21 @@ _SHAPES = {"16:9": Fraction(16, 9), "9:16": Fraction(9, 16), "1:1": Fraction(1),
 def film_rate(clips: Sequence[Clip], asked: Fraction | None) -> Fraction:
     """The asked rate, snapped to 24000/1001 and its like where it means those; else the one nearest to most footage.
 
-    Phones vary their rate, and slow motion is shot at several hundred: films have one of the standard rates.
+    Phones vary their rate, and slow motion is shot at several hundred: films have one of the standard rates. Clips
+    slower than any film, like a surveillance camera's, do not count.
     """
     if asked is not None:
         near = _nearest_standard(asked)
         return near if abs(near - asked) / near < Fraction(5, 10_000) else asked.limit_denominator(1001)
-    seconds: Counter[Fraction] = Counter()
+    votes: dict[int, Counter[Fraction]] = defaultdict(Counter)  # by the rate's whole number: 29.97 and 30 go together
     for clip in clips:
-        if not clip.is_photo:
-            seconds[_nearest_standard(clip.info.picture.fps)] += clip.facts.duration  # type: ignore[assignment]
-    return max(seconds, key=lambda rate: (seconds[rate], rate), default=Fraction(30))
+        if not clip.is_photo and clip.info.picture.fps >= _SLOWEST:
+            rate = _nearest_standard(clip.info.picture.fps)
+            votes[round(rate)][rate] += clip.facts.duration  # type: ignore[assignment]
+    if not votes:
+        return Fraction(30) if all(clip.is_photo for clip in clips) else Fraction(25)
+    family = max(votes.values(), key=lambda rates: (sum(rates.values()), max(rates)))
+    return max(family, key=lambda rate: (family[rate], rate))
 
 
 def film_size(clips: Sequence[Clip], aspect: Aspect, quality: Quality) -> tuple[int, int]:
@@ -53,9 +59,6 @@ def parse_rate(text: str) -> Fraction:
 
 
 def _nearest_standard(rate: Fraction) -> Fraction:
-    """Of a rate under 23 frames a second, like a surveillance camera's, 25."""
-    if rate < 23:
-        return Fraction(25)
     return min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
 
 

@@ -33,12 +33,14 @@ _RENDERING, _JOINING = "Rendering", "Putting the film together"
 
 @dataclass(frozen=True)
 class Rendered:
-    """What rendering took: segments ``encoded`` now and ``reused`` from before, shots ``steadied``."""
+    """What rendering took: segments ``encoded`` now and ``reused`` from before; the numbers of the items that were
+    ``steadied``; and a JPEG of each item as it is in the film, None for one that transitions cover."""
 
     path: Path
     encoded: int
     reused: int
-    steadied: int
+    steadied: frozenset[int]
+    pictures: tuple[bytes | None, ...]
 
 
 def render_film(
@@ -73,7 +75,14 @@ def _render(
     emit(StageStarted(_JOINING))
     assemble(timeline, [pieces.segment(s.key) for s in segments], sound, output, on_verified)
     emit(StageDone(_JOINING, time.monotonic() - joining, f"{float(timeline.duration):.2f} s, {timeline.frames} frames"))
-    return Rendered(output, len(new), len(unique(segments)) - len(new), len(steadied))
+    pictures = {s.item: pieces.picture(s).read_bytes() for s in segments if s.transition is None}
+    return Rendered(
+        path=output,
+        encoded=len(new),
+        reused=len(unique(segments)) - len(new),
+        steadied=frozenset(steadied),
+        pictures=tuple(pictures.get(k) for k in range(len(timeline.items))),
+    )
 
 
 def _canvas(timeline: Timeline) -> Canvas:
@@ -155,6 +164,7 @@ def _render_pieces(
         with drawn.photos_of(piece):
             target = pieces.segment(piece.key)
             render_segment(piece, target, pieces.scratch, lambda frames: tally.set(piece.key, frames))
+        pieces.picture(piece)
         tally.set(piece.key, piece.frames, whole=True)
 
     for _ in run_all(work, work_list, workers=min(cores(), len(work_list))):

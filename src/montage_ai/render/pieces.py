@@ -10,6 +10,8 @@ import av
 import av.error
 
 from montage_ai.edit.timeline import Timeline
+from montage_ai.media.files import publishing
+from montage_ai.media.stills import Stills
 from montage_ai.render.segments import Segment, count_frames
 from montage_ai.render.sound import sound_key
 
@@ -37,6 +39,16 @@ class Pieces:
     def has_segment(self, segment: Segment) -> bool:
         """Whether it is there and whole; it is then kept for this run. A damaged one is removed."""
         return _kept(self.segment(segment.key), lambda path: count_frames(path) == segment.frames)
+
+    def picture(self, segment: Segment) -> Path:
+        """A JPEG of the middle of a segment that is there."""
+        path = self.segment(segment.key).with_suffix(".jpg")
+        if not path.exists() or not path.stat().st_size:
+            with Stills(self.segment(segment.key)) as film:
+                jpeg = film.at(segment.frames // 2 / segment.canvas.fps)
+            with publishing(path, durable=False) as draft:
+                draft.write_bytes(jpeg or b"")
+        return path
 
     def has_sound(self, timeline: Timeline) -> bool:
         """The same for the film's sound."""

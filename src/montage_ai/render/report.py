@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -14,28 +14,32 @@ from numpy.typing import NDArray
 
 from montage_ai.edit.timeline import Item, Timeline
 from montage_ai.errors import printable
-from montage_ai.events import StageDone
+from montage_ai.events import StageDone, counted
 from montage_ai.music.beat_grid import BeatGrid
 
 PEAKS_PER_SECOND = 20
 _HEIGHT = 90  # of the waveform, in pixels
 _STRIP = 64  # of the pictures above it
+_NARROWEST = 34  # of a picture, on average
 
 
 @dataclass(frozen=True)
 class LeftOutRow:
-    """A clip, or a stretch of it, that is not in the film, and why."""
+    """A clip, or a stretch of it, that is not in the film, and why; ``picture`` is a JPEG of it, if there is one."""
 
     name: str
     where: str
     reason: str
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows. ``pictures[k]`` is a JPEG of item k; ``mark`` is put into the page as it is.
+    """What the page shows.
 
-    ``length_reason`` says what the film's length comes from; ``left_out`` is None where nothing was chosen from.
+    ``pictures[k]`` is a JPEG of item k; ``steadied`` are the numbers of the items that were. ``length_reason`` says
+    what the film's length comes from; ``left_out`` is None where nothing was chosen from; ``mark`` is put into the page
+    as it is.
     """
 
     title: str
@@ -44,6 +48,7 @@ class Report:
     grid: BeatGrid | None
     peaks: Sequence[float]
     pictures: Sequence[bytes | None]
+    steadied: Collection[int]
     left_out: Sequence[LeftOutRow] | None
     stages: Sequence[StageDone]
     seconds: float
@@ -63,7 +68,7 @@ def report_html(report: Report) -> str:
     timeline = report.timeline
     facts = [
         f"{float(timeline.duration):.2f} s ({escape(report.length_reason)})",
-        f"{len(timeline.items)} shots from {len({item.clip.sha256 for item in timeline.items})} clips",
+        f"{counted(len(timeline.items), 'shot')} from {counted(len({i.clip.sha256 for i in timeline.items}), 'clip')}",
         f"{timeline.width}&times;{timeline.height}, {float(timeline.fps):.5g} frames a second",
         f"style {escape(timeline.style)}",
         escape(report.grid.reason.rstrip(".")) if report.grid else "no music",
@@ -76,14 +81,21 @@ def report_html(report: Report) -> str:
         shots="".join(_shot(report, k) for k in range(len(timeline.items))),
         left_out=_left_out(report),
         stages="".join(_stage(stage) for stage in report.stages) + _row("Everything", f"{report.seconds:.1f} s", ""),
+        aspect=f"{timeline.width} / {timeline.height}",
+        beats=_beats_legend(report.grid),
         mark=report.mark,
     )
+
+
+def _beats_legend(grid: BeatGrid | None) -> str:
+    return "beat (tall: first of a bar)" if grid and grid.downbeats else "beat"
 
 
 def _film(report: Report) -> str:
     """The pictures over the waveform, on one time axis, as SVG."""
     timeline, seconds = report.timeline, float(report.timeline.duration)
-    scale = min(max(1100 / seconds, 24.0), 30_000 / seconds)  # pixels a second: a long film scrolls
+    shortest = max(24.0, _NARROWEST * len(timeline.items) / seconds)
+    scale = min(max(1100 / seconds, shortest), 60_000 / seconds)  # pixels a second: a long film scrolls
     width = seconds * scale
     grid = _grid(report.grid, seconds, scale) if report.grid else ""
     cells = []
@@ -111,9 +123,10 @@ def _grid(grid: BeatGrid, seconds: float, scale: float) -> str:
 
 
 def _cell(index: int, item: Item, left: float, length: float, picture: bytes | None) -> str:
+    width = max(length - 1, 1)
     image = (
-        f'<image href="{_data_url(picture)}" x="{left:.1f}" y="0" width="{max(length - 1, 1):.1f}" height="{_STRIP}" '
-        f'preserveAspectRatio="xMidYMid slice"/>'
+        f'<image href="{_data_url(picture)}" x="{left:.1f}" y="0" width="{width:.1f}" height="{_STRIP}" '
+        f'preserveAspectRatio="xMidYMid {"meet" if width > 4 * _STRIP else "slice"}"/>'
         if picture
         else ""
     )
@@ -155,7 +168,7 @@ def _shot(report: Report, index: int) -> str:
         "photo" if item.clip.kind == "photo" else f"{float(item.start):.2f}&ndash;{float(item.end(timeline.fps)):.2f} s"
     )
     join = timeline.transitions[index - 1] if index else None
-    notes = [item.section, "shaky" if item.stabilize != "never" else "", join.kind if join else ""]
+    notes = [item.section, "steadied" if index in report.steadied else "", join.kind.replace("_", " ") if join else ""]
     return (
         f'<figure id="shot{index + 1}">{image}<figcaption><b>{index + 1}</b> {start:.2f}&ndash;{end:.2f} s<br>'
         f"{escape(printable(item.clip.path.name))}, {source}<br>"
@@ -166,8 +179,14 @@ def _shot(report: Report, index: int) -> str:
 def _left_out(report: Report) -> str:
     if report.left_out is None:
         return _row("Nothing", "", "the timeline was rendered as it stands")
-    rows = [_row(printable(row.name), row.where, row.reason) for row in report.left_out]
+    rows = [_left_out_row(row) for row in report.left_out]
     return "".join(rows) or _row("Nothing", "", "every clip is in the film")
+
+
+def _left_out_row(row: LeftOutRow) -> str:
+    image = f'<img src="{_data_url(row.picture)}" alt="" loading="lazy">' if row.picture else ""
+    cells = "".join(f"<td>{escape(cell)}</td>" for cell in (printable(row.name), row.where, row.reason))
+    return f'<tr><td class="still">{image}</td>{cells}</tr>'
 
 
 def _stage(stage: StageDone) -> str:

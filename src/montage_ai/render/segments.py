@@ -21,16 +21,7 @@ from montage_ai.media.ffmpeg import ffmpeg_version, run_ffmpeg
 from montage_ai.media.files import publishing
 from montage_ai.render.encoding import video_arguments
 from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
-
-_XFADE: dict[TransitionKind, str] = {
-    "dissolve": "fade",
-    "fade_black": "fadeblack",
-    "fade_white": "fadewhite",
-    "wipe_left": "wipeleft",
-    "slide_left": "slideleft",
-    "zoom": "zoomin",
-    "whip": "hblur",
-}
+from montage_ai.render.transitions import transition_filters
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,8 @@ class Segment:
     transition: TransitionKind | None = None
     fade_in: int = 0
     fade_out: int = 0
+    item: int = field(default=0, compare=False)
+    """The number of the item that it shows, or that its transition leads to."""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,9 +47,8 @@ class Segment:
         chains = [filter_chain(layer, self.canvas, name) for layer, name in zip(self.layers, "ab", strict=False)]
         if self.transition is None:
             return ",".join([f"[0:V:0]{chains[0]}", *self._fades()]) + "[film]"
-        seconds = f"{float(self.frames / self.canvas.fps):.6f}"
-        join = f"[a][b]xfade=transition={_XFADE[self.transition]}:duration={seconds}:offset=0,format=yuv420p[film]"
-        return f"[0:V:0]{chains[0]}[a];[1:V:0]{chains[1]}[b];{join}"
+        leave, come, join = transition_filters(self.transition, self.frames, self.canvas)
+        return f"[0:V:0]{chains[0]}{leave}[a];[1:V:0]{chains[1]}{come}[b];[a][b]{join},format=yuv420p[film]"
 
     def arguments(self, output: Path) -> list[str]:
         """FFmpeg's arguments. One thread each: several segments run side by side."""
@@ -101,13 +93,13 @@ def cut_into_segments(
             previous = timeline.items[k - 1]
             leaving = layer_of(k - 1, previous, previous.frames - half_before(before), before.frames)
             coming = layer_of(k, item, -half_before(before), before.frames)
-            segments.append(Segment((leaving, coming), canvas, before.frames, encoder, before.kind))
+            segments.append(Segment((leaving, coming), canvas, before.frames, encoder, before.kind, item=k))
         frames = item.frames - half_after(before) - half_before(after)
         if frames:
             opening = min(round(timeline.opening_fade * canvas.fps), frames) if k == 0 else 0
             closing = min(round(timeline.closing_fade * canvas.fps), frames) if k == last else 0
             layer = layer_of(k, item, half_after(before), frames)
-            segments.append(Segment((layer,), canvas, frames, encoder, None, opening, closing))
+            segments.append(Segment((layer,), canvas, frames, encoder, None, opening, closing, item=k))
     return segments
 
 

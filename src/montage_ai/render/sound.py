@@ -12,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from montage_ai.edit.timeline import Item, Timeline
 from montage_ai.errors import VerificationError
@@ -29,6 +28,7 @@ LOUDNESS = -14.0
 TRUE_PEAK = -1.0
 """Highest true peak in dBTP, after AAC."""
 
+_VERSION = "2"
 _UNDER = 10 ** (-12 / 20)  # clips' own sound under the music, and music under speech
 _JOIN = 0.02  # seconds over which a clip's sound fades at its ends
 _DUCK = 0.25  # seconds over which the music makes room
@@ -54,7 +54,7 @@ def sound_key(timeline: Timeline) -> str:
         for item in timeline.items:
             sources.append([item.clip.sha256, str(item.start), item.frames, str(item.speed)])
     head = [timeline.music and timeline.music.sha256, timeline.sound, timeline.frames, str(timeline.fps)]
-    tail = [timeline.closing_fade, ENCODINGS[timeline.quality].audio_bit_rate, "1"]
+    tail = [timeline.closing_fade, ENCODINGS[timeline.quality].audio_bit_rate, _VERSION]
     return hashlib.sha256(json.dumps([head, sources, tail]).encode()).hexdigest()
 
 
@@ -109,29 +109,30 @@ def _encode(source: list[str], gain: float, ceiling: float | None, bit_rate: int
 
 def _mix(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> Iterator[Samples]:
     """The mixture item by item, float stereo: memory does not grow with the film."""
-    music = _Music(timeline)
+    music, gate = _Music(timeline), _Gate()
     position = 0
     total = round(timeline.duration * SAMPLE_RATE)
     for start, item in zip(timeline.starts, timeline.items, strict=True):
         end = min(total, round((start + item.frames) / timeline.fps * SAMPLE_RATE))
         block = music.take(end - position)
-        if timeline.sound != "music" and (info := infos.get(item.clip.path)) and info.audio and item.speed == 1:
-            block = _with_clip(block, item, info, ducks=timeline.sound == "duck", alone=timeline.music is None)
-        yield block.astype(np.float32, copy=False)
+        own = _own_sound(item, infos.get(item.clip.path), len(block)) if timeline.sound != "music" else None
+        if timeline.sound == "duck" and timeline.music is not None:
+            speech = gate.over(own, len(block))
+            block = block * (1 - speech * (1 - _UNDER))
+            own = None if own is None else own * (_UNDER + speech * (1 - _UNDER))
+        elif own is not None and timeline.music is not None:
+            own = own * _UNDER
+        yield (block if own is None else block + own).astype(np.float32, copy=False)
         position = end
 
 
-def _with_clip(music: Samples, item: Item, info: MediaInfo, *, ducks: bool, alone: bool) -> Samples:
-    """Music and the clip's own sound: under the music, or over it where it is like speech and ``ducks``."""
-    origin = info.picture.first_pts * info.picture.time_base
-    own = _read(info, origin, item.start, len(music))
-    own *= _fades(len(own))
-    if alone:
-        return own
-    if not ducks:
-        return music + own * _UNDER
-    speech = _smooth_gate(speech_likeness(own, SAMPLE_RATE), len(own))
-    return np.asarray(music * (1 - speech * (1 - _UNDER)) + own * (_UNDER + speech * (1 - _UNDER)), np.float32)
+def _own_sound(item: Item, info: MediaInfo | None, samples: int) -> Samples | None:
+    """The clip's own sound of an item, faded at its ends; None where it has none, or runs at another speed."""
+    if info is None or not info.audio or item.speed != 1:
+        return None
+    own = _read(info, info.picture.first_pts * info.picture.time_base, item.start, samples)
+    own *= _fades(samples)
+    return own
 
 
 def _read(info: MediaInfo, origin: Fraction, start: Fraction, samples: int) -> Samples:
@@ -144,13 +145,26 @@ def _fades(samples: int) -> Samples:
     return np.minimum(ramp, 1.0).astype(np.float32)[:, None]
 
 
-def _smooth_gate(likeness: NDArray[np.float64], samples: int) -> Samples:
-    """Speech-likeness as a gain between 0 and 1 for every sample, shape (samples, 1), without steps."""
-    width = max(1, round(_DUCK / WINDOW))
-    gate = np.convolve(np.pad(likeness > SPEECH, width, mode="edge"), np.ones(width) / width, "same")[width:-width]
-    times = np.arange(samples) / SAMPLE_RATE
-    smooth = np.interp(times, (np.arange(len(gate)) + 0.5) * WINDOW, gate)
-    return np.asarray(smooth[:, None], np.float32)
+class _Gate:
+    """How far the music makes room for speech, from 0 to 1: it never jumps, nor from one item to the next."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def over(self, sound: Samples | None, samples: int) -> Samples:
+        """The gate over an item of ``samples`` with this ``sound`` of its own: shape (samples, 1)."""
+        windows = max(1, round(samples / SAMPLE_RATE / WINDOW))
+        likeness = np.zeros(windows) if sound is None else speech_likeness(sound, SAMPLE_RATE)
+        width = max(1, round(_DUCK / WINDOW))
+        smooth = np.convolve(np.pad(likeness > SPEECH, width, mode="edge"), np.ones(width) / width, "same")[
+            width:-width
+        ]
+        times = np.arange(samples) / SAMPLE_RATE
+        wanted = np.interp(times, (np.arange(len(smooth)) + 0.5) * WINDOW, smooth)
+        ramp = np.minimum(times / _DUCK, 1.0)
+        gate = self._last * (1 - ramp) + wanted * ramp
+        self._last = float(gate[-1]) if samples else self._last
+        return np.asarray(gate[:, None], np.float32)
 
 
 class _Music:

@@ -58,8 +58,8 @@ def steady(timeline: Timeline, infos: dict[Path, MediaInfo], scratch: Path, emit
             fps = infos[item.clip.path].picture.fps
             if item.stabilize == "always" or shake(motions, float(fps)) > SHAKY:
                 steadied[index] = _corrections(motions, tasks[index].stretch(infos[item.clip.path]), scratch)
-    alone = len(tasks) - len(steadied)
-    summary = counted(len(steadied), "shot") + (f"; {alone} more found not to shake, left alone" if alone else "")
+    alone = counted(len(tasks) - len(steadied), "shot")
+    summary = f"{counted(len(steadied), 'shot')} steadied; {alone} found not to shake after all, left alone"
     emit(StageDone(_STAGE, time.monotonic() - started, summary))
     return steadied
 
