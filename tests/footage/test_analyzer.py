@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from montage_ai.errors import MediaError
 from montage_ai.footage.clip import Clip, ClipFacts
 from montage_ai.footage.footage_analyzer import Analysis, analyze_file
+from montage_ai.footage.quality import judge
+from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.probe import probe
 from montage_ai.parallel import Stopped, StopSign
 
@@ -73,3 +76,28 @@ def clip(vfr: Path) -> Clip:
 class TestTimes:
     def test_the_end_is_behind_the_last_frame(self, clip: Clip) -> None:
         assert clip.time_of(45) > clip.time_of(44)
+
+
+def test_something_that_passes_a_camera_on_a_tripod_is_no_shake_and_no_blur(tmp_path: Path) -> None:
+    """A white car on plain asphalt has nearly all the corners, and most of the contrast, while it is there."""
+    rng = np.random.default_rng(3)
+    ground = rng.normal(70, 2, (360, 640)).astype(np.uint8)
+    for x, y in rng.integers((0, 0), (640, 360), (60, 2)):
+        cv2.circle(ground, (int(x), int(y)), 1, 120, -1)
+    cv2.line(ground, (20, 30), (120, 5), 220, 3)
+    car = np.full((150, 90), 230, np.uint8)
+    car[20:50, 10:80], car[70:80, 15:75] = 40, 90
+    frames = []
+    for n in range(100):
+        frame, top = ground.copy(), 6 * (n - 25) - 150
+        if 0 <= top < 210:
+            frame[top : top + 150, 150:240] = car
+        frames.append(np.vstack([frame, np.full((180, 640), 128, np.uint8)]).tobytes())
+    path = tmp_path / "car park.mp4"
+    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", "640x360", "-framerate", "25", "-i", "pipe:0"]
+    run_ffmpeg([*raw, "-crf", "18", f"file:{path}"], feed=frames)
+    moments = judge(analyze_file(probe(path), "digest", faces=False).clip)
+    passing = slice(60, 75)
+    assert moments.shake[passing].max() < 0.003
+    assert moments.motion[passing].min() > 5 * moments.motion[:20].max()
+    assert moments.quality[passing].min() > 0.8 * moments.quality[:20].mean()

@@ -26,6 +26,8 @@ _FLOW_SIDE = 160
 _FLOW_POINTS = 48
 _FLOW_RENEW = 6
 _FLOW_RATE = 15.0  # a second
+_STILL = 0.3  # pixels
+_PARTS = (6, 4)
 _LAYOUT = (4, 4)
 
 
@@ -88,8 +90,22 @@ class FrameMeasures:
         shift = (moved - self._points)[kept, 0]
         self._points = moved[kept].astype(np.float32, copy=False)
         whole = np.median(shift, axis=0)
+        if float(np.hypot(*whole)) > _STILL and not _moved_as_a_whole(whole, before, now):
+            whole = np.zeros(2, np.float32)
         apart = np.linalg.norm(shift - whole, axis=1)
         return whole[0] / now.shape[1], whole[1] / now.shape[1], float(np.percentile(apart, 80)) / now.shape[1]
+
+
+def _moved_as_a_whole(shift: Array, before: Plane, now: Plane) -> bool:
+    """Whether ``shift`` brings most parts of the picture closer to what they are now.
+
+    On a plain ground most corners may lie on one thing that passes; what stands around it is then spoilt by its motion.
+    """
+    to = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+    moved = cv2.warpAffine(before, to, now.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    apart = [cv2.resize(cv2.absdiff(one, now), _PARTS, interpolation=cv2.INTER_AREA) for one in (before, moved)]
+    closer = apart[0].astype(np.int16) - apart[1]
+    return bool((closer > 0).sum() >= (closer < 0).sum())
 
 
 class SampleMeasures:

@@ -37,8 +37,8 @@ def judge(clip: Clip) -> Moments:
     arrays = clip.arrays
     fps = float(clip.info.picture.fps)
     shake = path_shake(arrays["dx"], arrays["dy"], fps)
-    sharpness = _at_frames(clip, arrays["sharpness"])
     contrast = arrays["contrast"].astype(np.float64)
+    sharpness = _at_frames(clip, arrays["sharpness"]) * _usual_contrast(contrast)
     black = ((arrays["luma"] < 26) & (contrast < 10)) | (contrast < 3)
     blurred = sharpness < 0.35 * np.percentile(sharpness, 75)
     frozen = _frozen(arrays["change"], fps) & (not clip.is_photo)
@@ -46,6 +46,15 @@ def judge(clip: Clip) -> Moments:
     quality = _exposure(clip) * _saturating(sharpness, 0.02) / (1 + (shake / 0.012) ** 2)
     quality = quality * np.where(blurred, 0.5, 1.0) * np.where(frozen, 0.6, 1.0) * np.where(black, 0.0, 1.0)
     return Moments(quality, _motion(clip, fps), shake, faces, smiles, black, blurred, frozen)
+
+
+def _usual_contrast(contrast: Series) -> Series:
+    """What makes sharpness, measured against each frame's own contrast, one against no more than the clip's usual one.
+
+    Something bright that passes adds contrast, and takes nothing from the sharpness of the rest.
+    """
+    usual = np.minimum(contrast, np.median(contrast))
+    return np.asarray((contrast / np.maximum(usual, 1.0)) ** 2)
 
 
 def path_shake(dx: NDArray[np.float32], dy: NDArray[np.float32], fps: float) -> Series:
