@@ -1,7 +1,8 @@
 """A folder of raw footage and a piece of music in; a film cut on the beat out.
 
     import montage_ai
-    film = montage_ai.make_montage(["footage"], music="track.mp3", output="film.mp4")
+    brief = montage_ai.Brief(style=montage_ai.load_style("travel"), duration=30)
+    film = montage_ai.make_montage(["footage"], music="track.mp3", output="film.mp4", brief=brief)
 
 Names are imported when they are first used, so that importing the package costs nothing.
 """
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Brief",
     "Film",
     "MontageError",
     "StabilizationService",
     "__version__",
     "analyze",
     "beats",
+    "load_style",
     "make_montage",
     "render_timeline",
     "stabilize_clip",
@@ -28,14 +31,18 @@ __all__ = [
 if TYPE_CHECKING:
     from montage_ai.api.montage import Film, analyze, beats, make_montage, render_timeline
     from montage_ai.api.stabilization import StabilizationService, stabilize_clip
+    from montage_ai.edit.brief import Brief
+    from montage_ai.edit.styles import load_style
     from montage_ai.errors import MontageError
 
 _HOMES = {
+    "Brief": "montage_ai.edit.brief",
     "Film": "montage_ai.api.montage",
     "MontageError": "montage_ai.errors",
     "StabilizationService": "montage_ai.api.stabilization",
     "analyze": "montage_ai.api.montage",
     "beats": "montage_ai.api.montage",
+    "load_style": "montage_ai.edit.styles",
     "make_montage": "montage_ai.api.montage",
     "render_timeline": "montage_ai.api.montage",
     "stabilize_clip": "montage_ai.api.stabilization",

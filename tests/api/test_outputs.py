@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_a_free_place_is_checked_and_left_as_it_was(files: FilmFiles) -> None:
 def test_the_folder_is_made(tmp_path: Path) -> None:
     check(FilmFiles(tmp_path / "deep" / "down" / "film.mp4"))
     assert (tmp_path / "deep" / "down").is_dir()
+
+
+def test_what_a_killed_program_left_long_ago_is_removed_and_nothing_else(files: FilmFiles) -> None:
+    folder = files.film.parent
+    old, fresh, others = (folder / name for name in (".0123abcd.part.mp4", ".4567abcd.part.mp4", ".notes.part"))
+    for path in (old, fresh, others):
+        path.write_text("x")
+    for path in (old, others):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    check(files)
+    assert sorted(folder.iterdir()) == sorted([fresh, others])
 
 
 def test_our_own_film_may_be_replaced(files: FilmFiles) -> None:

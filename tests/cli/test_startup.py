@@ -35,9 +35,17 @@ import sys, montage_ai
 assert not {"numpy", "av", "pydantic"} & set(sys.modules)
 for name in montage_ai.__all__:
     assert getattr(montage_ai, name) is not None
-assert "make_montage" in montage_ai.__all__
+assert montage_ai.__all__ == sorted(montage_ai._HOMES.keys() | {"__version__"})
 """
     run(code)
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    import montage_ai
+
+    classes = {"Brief", "Film", "MontageError", "StabilizationService"}
+    functions = {"analyze", "beats", "load_style", "make_montage", "render_timeline", "stabilize_clip"}
+    assert set(montage_ai.__all__) == {*classes, *functions, "__version__"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

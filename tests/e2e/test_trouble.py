@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,30 +139,93 @@ def test_music_without_a_pulse_makes_a_film_and_says_what_it_was_cut_on(
     assert (tmp_path / "film.mp4").exists()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+@pytest.mark.parametrize("stage", ["Looking at the footage", "Steadying shaky shots", "Rendering"])
 def test_an_interrupted_run_leaves_no_film_and_the_next_carries_on(
-    program: Program, footage: Path, music: Path, tmp_path: Path, ending: signal.Signals
+    program: Program, footage: Path, music: Path, tmp_path: Path, stage: str, ending: signal.Signals
 ) -> None:
-    arguments = ("make", footage, "-m", music, "--json", "--quality", "high", "--duration", "10", "--fps", "50")
+    arguments = ("make", footage, "-m", music, "--json", *QUICK, "--stabilize", "always")
     running = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, cwd=tmp_path, text=True)
     assert running.stdout is not None
     for line in running.stdout:
-        if '"Rendering"' in line and '"progress"' in line and len(list(segments().glob("[!.]*.mp4"))) >= 2:
+        event = json.loads(line)
+        if event["event"] == "stage" and event["stage"] == stage:
             break
     children = psutil.Process(running.pid).children(recursive=True)
     running.send_signal(ending)
     code = running.wait(timeout=60)
-    assert code == (130 if ending == signal.SIGINT else -signal.SIGKILL)
-    assert not psutil.wait_procs(children, timeout=20)[1], "a child outlived the program"
+    assert code == (-signal.SIGKILL if ending == signal.SIGKILL else 128 + ending)
+    gone, _ = psutil.wait_procs(children, timeout=20)
+    assert all(child in gone or child.status() == psutil.STATUS_ZOMBIE for child in children), "a child outlived it"
     assert not (tmp_path / "film.mp4").exists()
+    if ending != signal.SIGKILL:
+        assert list(tmp_path.glob(".*")) == []
+        assert [path.name for path in segments().glob(".*")] == []
     ran = program(*arguments)
     assert ran.code == 0, ran.err
-    assert ran.film["decoded"] == 0
-    assert ran.film["reused"] >= 2
+    assert stage == "Looking at the footage" or ran.film["decoded"] == 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda s: s.name)
+def test_a_program_that_ends_as_its_film_appears_may_make_it_again(
+    program: Program, footage: Path, music: Path, tmp_path: Path, ending: signal.Signals
+) -> None:
+    arguments = ("make", footage, "-m", music, *QUICK)
+    assert program(*arguments, "-o", "first.mp4").code == 0  # so that only joining is left
+    code = f"""
+import os, signal, sys
+from montage_ai.api import montage
+def end(*arguments, **others):
+    os.kill(os.getpid(), {int(ending)})
+montage.write_otio = end
+sys.argv = ["montage-ai", *sys.argv[1:]]
+from montage_ai.cli import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=tmp_path, check=False)
+    assert ended.returncode in (130, -signal.SIGKILL)
+    assert (tmp_path / "film.mp4").exists()
+    ran = program(*arguments)
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "film.otio").exists()
 
 
 def segments() -> Path:
     return Path(os.environ["MONTAGE_AI_HOME"]) / "cache" / "segments"
+
+
+def as_anyone() -> list[str]:
+    """What runs a command without root's right to write anywhere."""
+    if os.name != "posix" or os.geteuid():
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may write anywhere, and there is no setpriv")
+    return ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders have no such mode")
+@pytest.mark.parametrize("what", ["make", "stabilize"])
+def test_an_unwritable_folder_is_the_users_mistake_and_sources_may_lie_in_one(
+    footage: Path, music: Path, tmp_path: Path, what: str
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    for name in ("ball.mp4", "handheld.mp4"):
+        (locked / name).write_bytes((footage / name).read_bytes())
+    locked.chmod(0o555)
+    arguments = ("make", locked, "-m", music, *QUICK) if what == "make" else ("stabilize", locked / "handheld.mp4")
+    for output, code in ((locked / "film.mp4", 2), (tmp_path / "film.mp4", 0)):
+        ran = subprocess.run(
+            [*as_anyone(), *command(*arguments, "-o", output)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert ran.returncode == code, ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert code == 0 or "film.mp4: cannot be written (Permission denied)" in ran.stderr
+    assert sorted(path.name for path in locked.iterdir()) == ["ball.mp4", "handheld.mp4"]
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux, to mount a small disk")

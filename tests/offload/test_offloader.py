@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,6 +143,20 @@ class TestFailing:
             with pytest.raises((MontageError, OSError)):
                 offloader.run(task_for(one_frame))
             assert states(offloader) == [State.FAILED]
+
+
+def test_folders_of_jobs_that_nobody_takes_up_again_go_after_a_day(long_clip: Path) -> None:
+    task, sign = task_for(long_clip, seconds=10), StopSign()
+    with Offloader() as offloader, pytest.raises(Stopped):
+        offloader.run(task, on_fraction=lambda _: sign.set(), sign=sign)
+    jobs = config.data_dir() / "jobs"
+    (waiting,) = jobs.iterdir()
+    for name in ("failed", "failed-today"):
+        (jobs / name).mkdir()
+    for folder in (waiting, jobs / "failed"):
+        os.utime(folder, (time.time() - 90_000,) * 2)
+    with Offloader():
+        assert sorted(path.name for path in jobs.iterdir()) == sorted([waiting.name, "failed-today"])
 
 
 class TestStopping:

@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 
 from montage_ai.errors import OutputExistsError, UserError
-from montage_ai.media.files import sha256, telling_disk_errors, write_atomically
+from montage_ai.media.files import remove_abandoned_drafts, sha256, telling_disk_errors, write_atomically
 
 _MARK = re.compile(r'<script type="application/json" class="montage-ai">(.*?)</script>', re.DOTALL)
 _SUFFIXES = (".mp4", ".mov", ".m4v")
@@ -121,6 +121,7 @@ def check_writable(path: Path) -> None:
         finally:
             with contextlib.suppress(OSError):
                 trial.unlink()
+    remove_abandoned_drafts(path.parent)
 
 
 def _mark_of(file: Path) -> list[object]:

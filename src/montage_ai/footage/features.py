@@ -28,6 +28,7 @@ _FLOW_RENEW = 6
 _FLOW_RATE = 15.0  # a second
 _STILL = 0.3  # pixels
 _PARTS = (6, 4)
+_FACE_STEP = 1.35  # between the sizes that are tried: 1.2 finds hardly more, and takes two thirds longer
 _LAYOUT = (4, 4)
 
 
@@ -159,7 +160,7 @@ class Faces:
         picture = frame.upright_luma(self.side)
         height, width = picture.shape
         smallest = max(24, round(0.06 * height))
-        for x, y, w, h in self._face.detectMultiScale(picture, 1.25, 5, minSize=(smallest, smallest)):
+        for x, y, w, h in self._face.detectMultiScale(picture, _FACE_STEP, 4, minSize=(smallest, smallest)):
             mouth = cv2.resize(picture[y + h // 2 : y + h, x : x + w], (96, 48))
             smile = len(self._smile.detectMultiScale(mouth, 1.3, 12, minSize=(28, 14))) > 0
             self.found.append(Face(float(frame.time), x / width, y / height, w / width, h / height, smile))

@@ -15,6 +15,7 @@ from pathlib import Path
 from montage_ai.errors import DiskFullError, UserError
 
 _TRIES = 20
+_DAY = 86_400
 _NOT_WRITABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
     | {errno.ENAMETOOLONG, errno.EINVAL}
@@ -49,6 +50,14 @@ def publishing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 def is_draft(path: Path) -> bool:
     """Whether ``publishing`` made this name: a program that was killed leaves it behind."""
     return path.name.startswith(".") and ".part" in path.name
+
+
+def remove_abandoned_drafts(folder: Path) -> None:
+    """Remove what programs that were killed more than a day ago left in ``folder``."""
+    for path in folder.glob(".????????.part*"):
+        with contextlib.suppress(OSError):
+            if path.is_file() and path.stat().st_mtime < time.time() - _DAY:
+                path.unlink()
 
 
 def _to_disk(path: Path) -> None:

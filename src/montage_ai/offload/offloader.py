@@ -25,6 +25,8 @@ from montage_ai.worker.jobdir import JobDir, JobSpec, stage_in_place
 
 OnFraction = Callable[[float], None]
 
+_KEPT_SECONDS = 86_400
+
 
 class Offloader:
     """Runs tasks; used as a context manager. Safe to use from several threads and by several programs."""
@@ -38,6 +40,7 @@ class Offloader:
         self._in_hand: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __enter__(self) -> Offloader:
+        self._sweep()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,6 +94,16 @@ class Offloader:
         kept = self._cache.keep(job.key, outputs)
         shutil.rmtree(directory.path, ignore_errors=True)
         return kept
+
+    def _sweep(self) -> None:
+        """Remove the folders of jobs that nobody will take up again; those of failed jobs are kept for a day."""
+        if not self._jobs.is_dir():
+            return
+        waiting = self.store.unfinished()
+        for folder in self._jobs.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another program sweeps too
+                if folder.name not in waiting and folder.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
     def _spec(task: Task, variant: Variant, job: JobRow, payload: Payload) -> JobSpec:

@@ -91,6 +91,12 @@ class Store:
                 db.execute("UPDATE jobs SET owner = ? WHERE id = ?", (os.getpid(), left.id))
         return left
 
+    def unfinished(self) -> frozenset[str]:
+        """The identities of all jobs that have not come to an end."""
+        marks = ", ".join("?" * len(_OPEN))
+        rows = self._db.all(f"SELECT id FROM jobs WHERE state IN ({marks})", *_OPEN)  # noqa: S608
+        return frozenset(str(row[0]) for row in rows)
+
     def jobs(self) -> list[JobRow]:
         """All jobs, the newest first."""
         return [_job(row) for row in self._db.all("SELECT * FROM jobs ORDER BY created DESC")]
