@@ -123,9 +123,10 @@ class _Scorer:
             for name, values in (("quality", material.quality), ("motion", material.motion), ("faces", faces))
         }
         self.ends = np.repeat(material.bounds[1:], np.diff(material.bounds))  # of the shot that a cell is of
-        self.share = max(material.capacity / len(material.clips), CELL)
+        seconds = float(rhythm.frames / rhythm.fps)
+        self.share = _fair_shares(material) * min(seconds, material.capacity)
         self.keep = rhythm.shortest / float(rhythm.fps)
-        scarcity = min(1.0, float(rhythm.frames / rhythm.fps) / max(material.capacity, CELL))
+        scarcity = min(1.0, seconds / max(material.capacity, CELL))
         self.thrift = _THRIFT * scarcity**4
 
     def alone(self, slot: Slot, need: Need) -> Series:
@@ -150,7 +151,7 @@ class _Scorer:
         shots, low, high = state.free.shot[fits], state.free.low[fits], state.free.high[fits] - need.seconds
         first, end = self._cells(shots, low), self._cells(shots, high) + 1
         peaks = np.maximum.reduceat(alone, np.stack([first, np.minimum(end, len(alone) - 1)], axis=1).ravel())[::2]
-        rough = peaks - self.taste.variety * self._seen_before(state, shots)
+        rough = peaks - self.taste.variety * self._seen_before(state, shots, need)
         found = []
         for k in np.argsort(-rough, kind="stable")[: 3 * _BRANCH]:
             wanted = self.material.seconds[first[k] + int(alone[first[k] : end[k]].argmax())]
@@ -190,11 +191,19 @@ class _Scorer:
         apart = float(np.abs(material.layout[cells.start] - material.layout[last]).mean()) / 255
         return score - taste.variety * max(0.0, 1 - apart / _LOOKALIKE)
 
-    def _seen_before(self, state: _State, shots: NDArray[np.int64]) -> Series:
-        """How much of each shot's clip was shown, lately above all."""
+    def _seen_before(self, state: _State, shots: NDArray[np.int64], need: Need) -> Series:
+        """How much of each shot's clip will have been shown against its fair share, and whether it just was."""
         clips = self.material.clip_of_shot[shots]
-        penalty = 0.5 * np.minimum(state.seconds_of_clip[clips] / self.share, 2.0)
+        penalty = 0.5 * np.minimum((state.seconds_of_clip[clips] + need.seconds) / self.share[clips], 2.0)
         for age, pick in enumerate(reversed(state.picks[-3:])):
             same = clips == self.material.clip_of_shot[pick.shot]
             penalty = penalty + np.where(same, (1.0, 0.4, 0.2)[age], 0.0)
         return np.asarray(penalty)
+
+
+def _fair_shares(material: Material) -> Series:
+    """The share of the film that each clip deserves, shape (clips,): alike, but for how good they are to look at."""
+    count, cells = len(material.clips), np.repeat(material.clip_of_shot, np.diff(material.bounds))
+    mean = np.bincount(cells, material.quality, count) / np.maximum(np.bincount(cells, minlength=count), 1)
+    worth = np.maximum(mean, 0.05) ** 2
+    return np.asarray(worth / worth.sum(), np.float64)
