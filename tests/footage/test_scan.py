@@ -12,6 +12,7 @@ import pytest
 
 from montage_ai.errors import UserError
 from montage_ai.events import Event, Notice, StageDone, StageProgress, StageStarted, ignore
+from montage_ai.footage import scan
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, find_files, read_footage
 from montage_ai.media.files import sha256
@@ -282,3 +283,21 @@ def test_two_at_once_in_one_library(tmp_path: Path, folder: Path, one_frame: Pat
     for thread in threads:
         thread.join()
     assert [[clip.name for clip in footage.clips] for footage in results] == [["a.mp4", "b.mp4", "c.mp4"]] * 2
+
+
+def test_reading_much_for_the_first_time_is_a_stage_of_its_own(
+    folder: Path, plain: Path, vfr: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_MUCH", 0.0)
+    for path in (plain, vfr):
+        shutil.copy(path, folder)
+        os.utime(folder / path.name, (1e9, 1e9))
+    told: list[Event] = []
+    read(folder, emit=told.append)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    begun = [event for event in told if isinstance(event, StageStarted) and event.unit == "MB"]
+    assert [event.total for event in begun] == [pytest.approx(size)]
+    assert any(isinstance(event, StageDone) and event.stage == begun[0].stage for event in told)
+    again: list[Event] = []
+    read(folder, emit=again.append)
+    assert not [event for event in again if isinstance(event, StageStarted)]

@@ -11,6 +11,8 @@ Several programs may use one library at once (WAL). A library with a newer schem
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from montage_ai.footage.clip import Clip, ClipFacts
 from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
 from montage_ai.media.database import Database
-from montage_ai.media.files import digest_of, is_settled
+from montage_ai.media.files import digest_of, is_settled, sha256
 
 SCHEMA_VERSION = 1
 _SIGNED = (1 << 63) - 1
@@ -53,18 +55,24 @@ class Library:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def digest(self, path: Path) -> str:
-        """The file's SHA-256, read from the file only where it is new or has changed."""
+    def digest(self, path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+        """The file's SHA-256, read from the file only where it is new or has changed; ``on_bytes`` is told how far."""
         path = path.resolve()
         stat = path.stat()
-        stamp = (stat.st_size, stat.st_mtime_ns, stat.st_ino & _SIGNED)  # some file systems use all 64 bits
-        row = self._db.one("SELECT size, mtime_ns, inode, sha256 FROM files WHERE path = ?", str(path))
-        if row and tuple(row[:3]) == stamp:
-            return str(row[3])
-        digest = digest_of(path)
+        if (known := self._known(path, stat)) is not None:
+            return known
+        digest = digest_of(path) if on_bytes is None else sha256(path, on_bytes)
         if is_settled(stat):
-            self._db.write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", str(path), *stamp, digest)
+            self._db.write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", str(path), *_stamp(stat), digest)
         return digest
+
+    def knows(self, path: Path) -> bool:
+        """Whether a file's digest is known without reading it."""
+        return self._known(path.resolve(), path.stat()) is not None
+
+    def _known(self, path: Path, stat: os.stat_result) -> str | None:
+        row = self._db.one("SELECT size, mtime_ns, inode, sha256 FROM files WHERE path = ?", str(path))
+        return str(row[3]) if row and tuple(row[:3]) == _stamp(stat) else None
 
     def find(self, digest: str, *, path: Path) -> Clip | None:
         """The clip with this content as it was analysed, now found at ``path``; None where it is new."""
@@ -105,3 +113,8 @@ class Library:
 
     def write_note(self, kind: str, digest: str, version: int, value: str) -> None:
         self._db.write("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", kind, digest, version, value)
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, int, int]:
+    """What changes with a file's content; of the inode 63 bits, since some file systems use them all."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino & _SIGNED

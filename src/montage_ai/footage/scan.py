@@ -18,6 +18,8 @@ from montage_ai.media.probe import PHOTO_SUFFIXES, VIDEO_SUFFIXES, MediaInfo, pr
 from montage_ai.parallel import StopSign, cores, run_all
 
 _STAGE = "Looking at the footage"
+_RECOGNISING = "Recognising the files"
+_MUCH = 1000.0  # megabytes: below, their digests are there in a second or two
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,16 @@ def read_footage(
 
     Raises ``UserError`` where nothing usable is left.
     """
-    started = time.monotonic()
-    files, named = find_files(places), {place.absolute() for place in places}
-    skipped: list[Skipped] = []
+    named = {place.absolute() for place in places}
+    found = find_files(places)
+    ours = [path for path in found if path not in named and is_ours(path)]
+    skipped = [Skipped(path, "a film that this program made") for path in ours]
+    for path in ours:
+        emit(Notice("info", "is a film that this program made. It is left out.", path))
     clips: dict[str, Clip] = {}
     new: dict[str, MediaInfo] = {}
-    for path in files:
-        if path not in named and is_ours(path):
-            skipped.append(Skipped(path, "a film that this program made"))
-            emit(Notice("info", "is a film that this program made. It is left out.", path))
-            continue
+    for path, digest in _recognise([path for path in found if path not in ours], library, skipped, emit).items():
         try:
-            _check_name(path)
-            digest = library.digest(path)
             if digest in clips or digest in new:
                 skipped.append(Skipped(path, "the same content is there under another name"))
             elif clip := library.find(digest, path=path):
@@ -81,10 +80,32 @@ def read_footage(
         except (MediaError, OSError) as error:
             skipped.append(_skip(path, error, emit))
     if new:
-        clips |= _analyze(new, library, skipped, emit, started)
+        clips |= _analyze(new, library, skipped, emit)
     if not clips:
-        raise _nothing_left(places, files, skipped)
+        raise _nothing_left(places, found, skipped)
     return Footage(_in_order(list(clips.values())), tuple(skipped), len(new))
+
+
+def _recognise(files: Sequence[Path], library: Library, skipped: list[Skipped], emit: Emit) -> dict[Path, str]:
+    """The digest of every file that can be read. Where much is to be read for it, it is a stage of its own."""
+    named = [path for path in files if _has_a_name(path, skipped, emit)]
+    new = {path: path.stat().st_size / 1e6 for path in named if not library.knows(path)}
+    started, total = time.monotonic(), sum(new.values())
+    if total > _MUCH:
+        emit(StageStarted(_RECOGNISING, total, "MB"))
+    tally, digests = Tally(emit, _RECOGNISING), {}
+    for path in named:
+
+        def tell(done: int, path: Path = path) -> None:
+            tally.set(str(path), done / 1e6, path.name)
+
+        try:
+            digests[path] = library.digest(path, tell if total > _MUCH else None)
+        except OSError as error:
+            skipped.append(_skip(path, error, emit))
+    if total > _MUCH:
+        emit(StageDone(_RECOGNISING, time.monotonic() - started, counted(len(new), "new file")))
+    return digests
 
 
 def _in_order(clips: list[Clip]) -> tuple[Clip, ...]:
@@ -98,10 +119,9 @@ def _counting(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _analyze(
-    new: dict[str, MediaInfo], library: Library, skipped: list[Skipped], emit: Emit, started: float
-) -> dict[str, Clip]:
+def _analyze(new: dict[str, MediaInfo], library: Library, skipped: list[Skipped], emit: Emit) -> dict[str, Clip]:
     """Decode the new files, several at once, and remember each as soon as it is known."""
+    started = time.monotonic()
     seconds = {digest: max(info.duration, 0.5) for digest, info in new.items()}
     emit(StageStarted(_STAGE, sum(seconds.values()), "s"))
     workers = min(cores(), len(new))
@@ -139,14 +159,19 @@ def _warn_of_damage(clip: Clip, emit: Emit) -> None:
         emit(Notice("warning", f"{clip.facts.damage}; the good part is used", clip.info.path))
 
 
-def _check_name(path: Path) -> None:
-    """Refuse what cannot be named in a timeline, or read like a file (a pipe would be waited for)."""
+def _has_a_name(path: Path, skipped: list[Skipped], emit: Emit) -> bool:
+    """Whether it can be named in a timeline, and read like a file (a pipe would be waited for)."""
     try:
         str(path).encode("utf-8")
+        if not path.is_file():
+            raise MediaError("is not a file.", file=path, hint="Name files and folders.")
     except UnicodeEncodeError:
-        raise MediaError("has a name that is not valid text.", file=path, hint="Rename it.") from None
-    if not path.is_file():
-        raise MediaError("is not a file.", file=path, hint="Name files and folders.")
+        skipped.append(_skip(path, MediaError("has a name that is not valid text.", file=path), emit))
+        return False
+    except MediaError as error:
+        skipped.append(_skip(path, error, emit))
+        return False
+    return True
 
 
 def _probe_picture(path: Path) -> MediaInfo:

@@ -8,13 +8,14 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from montage_ai.errors import DiskFullError, UserError
 
 _TRIES = 20
+_BLOCK = 4_000_000
 _DAY = 86_400
 _NOT_WRITABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
@@ -22,10 +23,17 @@ _NOT_WRITABLE = frozenset(
 )
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+def sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; ``on_bytes`` is told how many were read, and may raise to stop."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if on_bytes is None:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest, done = hashlib.sha256(), 0
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            done += len(block)
+            on_bytes(done)
+        return digest.hexdigest()
 
 
 @contextlib.contextmanager
