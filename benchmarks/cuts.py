@@ -97,7 +97,7 @@ def inspect(timeline: Timeline, beats: Sequence[float], clips: Sequence[CodedCli
     return Outcome(
         cuts=sum(not _cut_there(shown, planned, start) for start in starts),
         pictures=sum(a != b for a, b in zip(shown[:together], planned[:together], strict=True)),
-        times=_off_time(film, timeline.fps),
+        times=off_time(film, timeline.fps),
         beat=float(max(off)),
         length=abs(len(shown) - timeline.frames),
         sound=float(abs(_sound_seconds(film) - timeline.duration) * timeline.fps),
@@ -114,7 +114,7 @@ def _cut_there(shown: Sequence[tuple[int, int] | None], planned: Sequence[tuple[
     )
 
 
-def _off_time(film: Path, fps: Fraction) -> int:
+def off_time(film: Path, fps: Fraction) -> int:
     """Frames whose time in the file is not exactly that of their number."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.coded_video import CodedClip, coded_clips, codes
-from benchmarks.cuts import Outcome, film_of_cuts, human_beats, inspect, planned_frames
+from benchmarks.cuts import Outcome, film_of_cuts, human_beats, inspect, off_time, planned_frames
 from montage_ai.edit.timeline import Transition
 from montage_ai.events import ignore
 from montage_ai.render.film import render_film
@@ -37,6 +37,15 @@ def test_every_frame_is_the_planned_one_and_shown_at_its_time(
     assert outcome.beat <= 0.5
     assert outcome.sound <= 1
     assert outcome == Outcome(beat=outcome.beat, sound=outcome.sound)
+
+
+@pytest.mark.parametrize("fps", [Fraction(30), Fraction(60000, 1001)], ids=lambda fps: f"{float(fps):.3f}")
+def test_a_thousand_segments_do_not_drift(clips: list[CodedClip], tmp_path: Path, fps: Fraction) -> None:
+    few = film_of_cuts(human_beats(12, 0.2), fps, clips, tmp_path)
+    many = few.items * 80
+    film = few.model_copy(update={"items": many, "transitions": (None,) * (len(many) - 1), "music": None})
+    render_film(film, tmp_path / "film.mp4", ignore)
+    assert off_time(tmp_path / "film.mp4", fps) == 0
 
 
 def test_at_another_speed_the_frames_follow_it(clips: list[CodedClip], tmp_path: Path) -> None:

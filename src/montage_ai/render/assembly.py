@@ -62,8 +62,11 @@ def _arguments(timeline: Timeline, sound: Path | None, output: Path) -> list[str
     if sound is not None:
         inputs += ["-i", f"file:{sound}"]
         maps += ["-map", "1:a:0"]
+    # The concat demuxer adds up lengths in microseconds: over a thousand segments that is some ticks.
+    frame = f"(TB*{timeline.fps.numerator}/{timeline.fps.denominator})"
+    exact = f"setts=pts=round(round(PTS*{frame})/{frame}):dts=round(round(DTS*{frame})/{frame})"
     return [
-        *("-loglevel", "error", *inputs, *maps, "-c", "copy"),
+        *("-loglevel", "error", *inputs, *maps, "-c", "copy", "-bsf:v", exact),
         *(*time_arguments(timeline.fps), "-movflags", "+faststart"),
         *("-f", "mov" if output.suffix.lower() == ".mov" else "mp4"),
         f"file:{output}",

@@ -41,11 +41,11 @@ class Pieces:
         return _kept(self.segment(segment.key), lambda path: count_frames(path) == segment.frames)
 
     def picture(self, segment: Segment) -> Path:
-        """A JPEG of the middle of a segment that is there."""
+        """A JPEG of a segment that is there: of an early frame, which costs least, but behind its opening fade."""
         path = self.segment(segment.key).with_suffix(".jpg")
         if not path.exists() or not path.stat().st_size:
             with Stills(self.segment(segment.key)) as film:
-                jpeg = film.at(segment.frames // 2 / segment.canvas.fps)
+                jpeg = film.at(min(segment.frames // 2, segment.fade_in + 1) / segment.canvas.fps)
             with publishing(path, durable=False) as draft:
                 draft.write_bytes(jpeg or b"")
         return path
