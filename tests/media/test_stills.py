@@ -1,42 +1,12 @@
-"""Pictures taken from a video: the right frame, at the right size, as JPEG."""
+"""Pictures as JPEG: at the right size, and close to what they show."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-from pathlib import Path
-
+import av
 import cv2
 import numpy as np
-import pytest
 
-from montage_ai.media.stills import Stills, encode_jpeg
-from tests.conftest import FFmpeg
-
-
-@pytest.fixture(scope="module")
-def counting(make: FFmpeg) -> Path:
-    """50 frames at 25 a second, frame n of brightness 20 + 4 n; a key frame every 12."""
-    picture = "color=black:size=160x90:rate=25:duration=2,format=yuv420p,geq=lum=20+4*N:cb=128:cr=128"
-    return make("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-g", "12", "-qp", "4", "counting.mp4")
-
-
-def decoded(jpeg: bytes | None) -> np.ndarray:
-    assert jpeg is not None
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-
-
-def test_the_frame_on_screen_is_taken(counting: Path) -> None:
-    with Stills(counting, side=64) as stills:
-        for frame in (0, 11, 12, 30, 3, 49):
-            full = decoded(stills.at(Fraction(frame, 25)))
-            assert full.shape == (36, 64)
-            limited = 16 + full.mean() * 219 / 255  # JPEG has full range
-            assert limited == pytest.approx(20 + 4 * frame, abs=2)
-
-
-def test_behind_the_end_there_is_none(counting: Path) -> None:
-    with Stills(counting) as stills:
-        assert stills.at(Fraction(9)) is None
+from montage_ai.media.stills import encode_jpeg, still
 
 
 def test_jpegs_are_close_to_the_picture() -> None:
@@ -44,3 +14,11 @@ def test_jpegs_are_close_to_the_picture() -> None:
     picture = cv2.cvtColor((128 + 60 * np.sin(x / 7) * np.cos(y / 9)).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     again = cv2.imdecode(np.frombuffer(encode_jpeg(picture), np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(again.astype(int) - picture).mean() < 4
+
+
+def test_a_frame_is_scaled_to_its_longer_side() -> None:
+    for width, height, shape in ((640, 360, (36, 64)), (360, 640, (64, 36))):
+        frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8), "bgr24")
+        picture = cv2.imdecode(np.frombuffer(still(frame, 64), np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert picture.shape == shape
+        assert abs(picture.mean() - 90) < 2

@@ -4,6 +4,8 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from montage_ai.edit.timeline import ClipSource, Item, Timeline, Transition
 from montage_ai.media.probe import Colour, MediaInfo, VideoStream
 from montage_ai.render.encoding import timescale
 from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
-from montage_ai.render.segments import Segment, cut_into_segments
+from montage_ai.render.segments import Segment, count_frames, cut_into_segments, inspect
+from tests.conftest import FFmpeg
 
 RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(60), Fraction(12)]
 
@@ -118,3 +121,15 @@ def test_a_clip_is_read_from_before_its_start_counted_from_the_containers_own() 
     arguments = input_arguments(layer, Canvas(640, 360, Fraction(25)))
     assert arguments[:2] == ["-ss", "10.400000"]
     assert arguments[-1] == "file:/clips/a.mp4"
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 11, 12, 30, 49])
+def test_a_segment_is_counted_and_one_of_its_pictures_taken(make: FFmpeg, wanted: int) -> None:
+    """50 frames, frame n of brightness 20 + 4 n; a key frame every 12, and B-frames."""
+    picture = "color=black:size=160x90:rate=25:duration=2,format=yuv420p,geq=lum=20+4*N:cb=128:cr=128"
+    path = make("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-g", "12", "-qp", "4", "counting.mp4")
+    frames, jpeg = inspect(path, wanted)
+    assert frames == count_frames(path) == 50
+    assert jpeg is not None
+    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert 16 + shown.mean() * 219 / 255 == pytest.approx(20 + 4 * wanted, abs=2)  # JPEG has full range

@@ -75,7 +75,7 @@ def _render(
     emit(StageStarted(_JOINING))
     assemble(timeline, [pieces.segment(s.key) for s in segments], sound, output, on_verified)
     emit(StageDone(_JOINING, time.monotonic() - joining, f"{float(timeline.duration):.2f} s, {timeline.frames} frames"))
-    pictures = {s.item: pieces.picture(s).read_bytes() for s in segments if s.transition is None}
+    pictures = {s.item: pieces.picture(s) for s in segments if s.transition is None}
     return Rendered(
         path=output,
         encoded=len(new),
@@ -163,8 +163,8 @@ def _render_pieces(
             return
         with drawn.photos_of(piece):
             target = pieces.segment(piece.key)
-            render_segment(piece, target, pieces.scratch, lambda frames: tally.set(piece.key, frames))
-        pieces.picture(piece)
+            picture = render_segment(piece, target, pieces.scratch, lambda frames: tally.set(piece.key, frames))
+        pieces.keep_picture(piece, picture)
         tally.set(piece.key, piece.frames, whole=True)
 
     for _ in run_all(work, work_list, workers=min(cores(), len(work_list))):

@@ -11,8 +11,7 @@ import av.error
 
 from montage_ai.edit.timeline import Timeline
 from montage_ai.media.files import publishing
-from montage_ai.media.stills import Stills
-from montage_ai.render.segments import Segment, count_frames
+from montage_ai.render.segments import Segment, count_frames, inspect
 from montage_ai.render.sound import sound_key
 
 
@@ -40,15 +39,17 @@ class Pieces:
         """Whether it is there and whole; it is then kept for this run. A damaged one is removed."""
         return _kept(self.segment(segment.key), lambda path: count_frames(path) == segment.frames)
 
-    def picture(self, segment: Segment) -> Path:
-        """A JPEG of a segment that is there: of an early frame, which costs least, but behind its opening fade."""
+    def keep_picture(self, segment: Segment, jpeg: bytes | None) -> None:
+        """Keep a picture beside its segment."""
+        with publishing(self.segment(segment.key).with_suffix(".jpg"), durable=False) as draft:
+            draft.write_bytes(jpeg or b"")
+
+    def picture(self, segment: Segment) -> bytes:
+        """A JPEG of a segment that is there: of its first frame, but behind an opening fade."""
         path = self.segment(segment.key).with_suffix(".jpg")
         if not path.exists() or not path.stat().st_size:
-            with Stills(self.segment(segment.key)) as film:
-                jpeg = film.at(min(segment.frames // 2, segment.fade_in + 1) / segment.canvas.fps)
-            with publishing(path, durable=False) as draft:
-                draft.write_bytes(jpeg or b"")
-        return path
+            self.keep_picture(segment, inspect(self.segment(segment.key), segment.fade_in)[1])
+        return path.read_bytes()
 
     def has_sound(self, timeline: Timeline) -> bool:
         """The same for the film's sound."""

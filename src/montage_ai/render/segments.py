@@ -19,6 +19,7 @@ from montage_ai.edit.timeline import Item, Timeline, half_after, half_before
 from montage_ai.errors import VerificationError
 from montage_ai.media.ffmpeg import ffmpeg_version, run_ffmpeg
 from montage_ai.media.files import publishing
+from montage_ai.media.stills import still
 from montage_ai.render.encoding import video_arguments
 from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
 from montage_ai.render.transitions import transition_filters
@@ -103,26 +104,43 @@ def cut_into_segments(
     return segments
 
 
-def render_segment(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[int], None]) -> None:
-    """Encode ``segment`` as ``path``; it appears there only when it holds exactly its frames.
+def render_segment(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[int], None]) -> bytes | None:
+    """Encode ``segment`` as ``path``, where it appears only when it holds exactly its frames; return a JPEG of it.
 
     ``scratch`` is the folder of the files that filters name; ``on_frames`` is told how many frames are done.
     """
     fps = float(segment.canvas.fps)
-    with publishing(path) as draft:
+    with publishing(path, durable=False) as draft:  # a damaged one is noticed, and made again
         run_ffmpeg(
             segment.arguments(draft),
             cwd=scratch,
             about=segment.layers[0].info.path,
             on_seconds=lambda seconds: on_frames(min(segment.frames, int(seconds * fps))),
         )
-        frames = count_frames(draft)
+        frames, picture = inspect(draft, segment.fade_in)
         if frames != segment.frames:
             raise VerificationError(
                 f"gave {frames} of the {segment.frames} frames that were planned.",
                 file=segment.layers[0].info.path,
                 hint="The clip may have changed or be damaged: run `montage-ai make` again, or exclude it.",
             )
+    return picture
+
+
+def inspect(path: Path, wanted: int = 0) -> tuple[int, bytes | None]:
+    """How many pictures a video file holds, and a JPEG of number ``wanted``: it is decoded up to that only."""
+    frames, decoded, picture = 0, 0, None
+    with av.open(f"file:{path.absolute()}") as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        for packet in container.demux(stream):
+            frames += packet.size > 0
+            if picture is None:  # the first picture is the first packet's: its decoder need not see another
+                for frame in [*packet.decode(), *([] if wanted else stream.codec_context.decode(None))]:
+                    if decoded == wanted:
+                        picture = still(frame)
+                    decoded += 1
+    return frames, picture
 
 
 def count_frames(path: Path) -> int:
