@@ -131,12 +131,13 @@ def _clip(number: int, path: Path) -> CodedClip:
     """The clip with the times that its file says, in the order of showing."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None
+        time_base = stream.time_base  # the stream forgets it when the container is closed
+        assert time_base is not None
         times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size)
     ticks = np.array(times, np.int64)
     assert len(ticks) < MOST_FRAMES
     source = ClipSource(path=path, sha256=sha256(path))
-    return CodedClip(number, path.stem, source, ticks - ticks[0], stream.time_base)
+    return CodedClip(number, path.stem, source, ticks - ticks[0], time_base)
 
 
 def _luma(frame: av.VideoFrame) -> Plane:
