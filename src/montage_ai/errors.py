@@ -5,10 +5,17 @@
     │   ├── FFmpegError          an FFmpeg run ended with an error
     │   ├── DiskFullError        no space left where something had to be written
     │   ├── VerificationError    a result is not what was planned; it was not published
-    │   └── TaskError            a job's task failed
+    │   ├── TaskError            a job's task failed
+    │   │   └── CrashError       ... without saying why: its worker ended, or was ended
+    │   └── RemoteError          another machine did not do its part
+    │       ├── UnreachableError    it does not answer; what runs there may go on
+    │       ├── AccessDeniedError   it does not let us in
+    │       ├── RuntimeLostError    it began a new life, and what lay there is gone
+    │       └── UnsuitedError       it lacks something that the job needs
     └── UserError                the request cannot be carried out as it stands     (2)
         ├── MediaError           a file cannot be used
         ├── MissingExtraError    an optional part of the package is not installed
+        ├── ConfigError          a configuration file says something that cannot be
         └── OutputExistsError    the output is there and was not made by us
 
 Ctrl-C ends the program with 130.
@@ -56,6 +63,30 @@ class TaskError(WorkError):
     """The task of a job failed."""
 
 
+class CrashError(TaskError):
+    """The worker of a job ended without a result."""
+
+
+class RemoteError(WorkError):
+    """Another machine did not do its part. The job is not to blame."""
+
+
+class UnreachableError(RemoteError):
+    """A machine does not answer. Unreachable is not failed: what runs there may go on."""
+
+
+class AccessDeniedError(RemoteError):
+    """A machine does not let us in."""
+
+
+class RuntimeLostError(RemoteError):
+    """A machine began a new life, and what lay there is gone."""
+
+
+class UnsuitedError(RemoteError):
+    """A machine lacks something that the job needs."""
+
+
 class UserError(MontageError):
     """The request cannot be carried out as it stands."""
 
@@ -68,6 +99,10 @@ class MediaError(UserError):
 
 class MissingExtraError(UserError):
     """An optional part of the package is not installed."""
+
+
+class ConfigError(UserError):
+    """A configuration file says something that cannot be."""
 
 
 class OutputExistsError(UserError):

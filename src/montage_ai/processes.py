@@ -123,6 +123,17 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def born(pid: int) -> str:
+    """When the process with this number was started, in a form that only compares; empty where that cannot be told."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
+    elif sys.platform == "darwin":
+        listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False, text=True)
+        return listed.stdout.strip()
+    return ""
+
+
 def _start(
     command: Sequence[str], stdin: int, stdout: int, stderr: int, cwd: Path | None, env: Mapping[str, str] | None
 ) -> Process:

@@ -22,7 +22,6 @@ from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
 from montage_ai.media.database import Database
 from montage_ai.media.files import digest_of, is_settled, sha256
 
-SCHEMA_VERSION = 1
 _SIGNED = (1 << 63) - 1
 
 _SCHEMA = """
@@ -44,7 +43,7 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "library.sqlite"
-        self._db = Database(self.path, _SCHEMA, SCHEMA_VERSION)
+        self._db = Database(self.path, _SCHEMA)
 
     def close(self) -> None:
         self._db.close()

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ _LITTLE = 1_000_000  # bytes: SQLite says only "I/O error" where it cannot make 
 
 
 class Database:
-    """The database at ``path``, made with ``schema`` when it is not there (WAL).
+    """The database at ``path`` (WAL), made when it is not there and brought to the last version when it is older.
+
+    ``schemas[0]`` makes version 1, each further one the next version of the one before.
 
     Raises ``UserError`` for one that is damaged, or of a newer program.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, *schemas: str) -> None:
         self.path = path
         self._lock = threading.RLock()
         with telling_disk_errors(path):
@@ -33,7 +35,7 @@ class Database:
             self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._write_ahead()
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._migrate(schema, version)
+            self._migrate(schemas)
 
     def close(self) -> None:
         self._db.close()
@@ -79,14 +81,15 @@ class Database:
                     raise
             time.sleep(0.01)
 
-    def _migrate(self, schema: str, version: int) -> None:
+    def _migrate(self, schemas: Sequence[str]) -> None:
         with self.transaction() as db:
             (found,) = db.execute("PRAGMA user_version").fetchone()
-            if found == 0:
+            for schema in schemas[found:]:
                 for statement in filter(str.strip, schema.split(";")):
                     db.execute(statement)
-                db.execute(f"PRAGMA user_version = {version}")
-        if found > version:
+            if found < len(schemas):
+                db.execute(f"PRAGMA user_version = {len(schemas)}")
+        if found > len(schemas):
             self._db.close()
             hint = "Update with: pip install -U montage-ai"
             raise UserError("was made by a newer version of this program.", file=self.path, hint=hint)

@@ -1,20 +1,29 @@
-"""The record of jobs: every change of state is one transaction, and several programs may share it."""
+"""The record of jobs, their attempts, what was measured, and the machines: one SQLite file that programs share.
+
+Every change of state is one transaction, so that after any end the next program finds what was true.
+
+    jobs          one a task that was asked for: its state, who looks after it, and what it needs to be done again
+    attempts      one a try at a job: where, how, predicted and real seconds, and what came of it
+    measurements  one a step: what, where, how much of it, seconds, and the seconds that had been predicted
+    executors     one a machine: whether its owner's consent is given, what it is, and how it answers
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from montage_ai.media.database import Database
-from montage_ai.processes import is_alive
+from montage_ai.offload.machines import Machines
+from montage_ai.offload.measurements import Measurements
+from montage_ai.offload.states import ENDS, State
+from montage_ai.processes import born, is_alive
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, key TEXT NOT NULL, task TEXT NOT NULL, variant TEXT NOT NULL, executor TEXT NOT NULL,
     state TEXT NOT NULL, cause TEXT, units REAL NOT NULL, owner INTEGER NOT NULL, created REAL NOT NULL,
@@ -23,24 +32,42 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_by_key ON jobs (key, state);
 """
 
+_VERSION_2 = """
+ALTER TABLE jobs ADD COLUMN owner_born TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN about TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN parameters TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE jobs ADD COLUMN fraction REAL NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN wish TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_time ON jobs (created);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY, job TEXT NOT NULL, executor TEXT NOT NULL, variant TEXT NOT NULL, began REAL NOT NULL,
+    predicted REAL NOT NULL, took REAL NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT 'open',
+    cause TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX attempts_by_job ON attempts (job);
+CREATE TABLE measurements (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, what TEXT NOT NULL, place TEXT NOT NULL, units REAL NOT NULL,
+    seconds REAL NOT NULL, predicted REAL
+);
+CREATE INDEX measurements_by_curve ON measurements (what, place, id);
+CREATE TABLE executors (
+    name TEXT PRIMARY KEY, enabled TEXT NOT NULL DEFAULT '', machine TEXT NOT NULL DEFAULT '',
+    silences INTEGER NOT NULL DEFAULT 0, away_until REAL NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '',
+    seen REAL NOT NULL DEFAULT 0
+);
+"""
 
-class State(StrEnum):
-    """What a job is doing. The last two are ends."""
-
-    QUEUED = "queued"
-    PREPARING = "preparing"
-    RUNNING = "running"
-    FINISHING = "finishing"
-    DONE = "done"
-    FAILED = "failed"
-
-
-_OPEN = (State.QUEUED, State.PREPARING, State.RUNNING, State.FINISHING)
+_ENDED = ", ".join(f"'{state}'" for state in sorted(ENDS))
+_OPEN = f"state NOT IN ({_ENDED})"
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One job as recorded. ``owner`` is the process that looks after it; times are Unix seconds."""
+    """One job as recorded. Times are Unix seconds.
+
+    ``owner`` is the process that looks after it, ``owner_born`` when that was started: numbers of processes come again.
+    ``about`` says what it works on, ``wish`` what its owner is asked to do: nothing, ``pause`` or ``cancel``.
+    """
 
     id: str
     key: str
@@ -53,53 +80,142 @@ class JobRow:
     owner: int
     created: float
     changed: float
+    owner_born: str = ""
+    about: str = ""
+    parameters: str = "{}"
+    fraction: float = 0.0
+    wish: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDS
+
+    @property
+    def is_looked_after(self) -> bool:
+        """Whether a program that runs now is at it."""
+        return self.owner != 0 and is_alive(self.owner) and self.owner_born in ("", born(self.owner))
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """One attempt at a job as recorded. ``outcome``: open, done, failed, lost, superseded or left."""
+
+    id: int
+    job: str
+    executor: str
+    variant: str
+    began: float
+    predicted: float
+    took: float
+    outcome: str
+    cause: str
 
 
 class Store:
-    """Jobs under ``folder``."""
+    """What is recorded under ``folder``. Safe to use from several threads and by several programs."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "jobs.sqlite"
-        self._db = Database(self.path, _SCHEMA, SCHEMA_VERSION)
+        self._db = Database(self.path, _VERSION_1, _VERSION_2)
+        self.machines = Machines(self._db)
+        self.measurements = Measurements(self._db)
 
     def close(self) -> None:
         self._db.close()
 
+    # Jobs
+
     def add(self, job: JobRow) -> None:
         """Record a new job."""
-        row = (job.id, job.key, job.task, job.variant, job.executor, job.state, job.cause, job.units, job.owner)
-        self._db.write("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *row, job.created, job.changed)
+        names = [field.name for field in fields(JobRow)]
+        marks = ", ".join("?" * len(names))
+        row = [getattr(job, name) for name in names]
+        self._db.write(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({marks})", *row)  # noqa: S608
 
-    def move(self, job_id: str, state: State, cause: str | None = None) -> None:
-        """Record that a job has come to ``state``; ``cause`` says why it failed."""
-        update = "UPDATE jobs SET state = ?, cause = ?, changed = ? WHERE id = ?"
-        self._db.write(update, state, cause, time.time(), job_id)
+    def move(
+        self, job: str, state: State, cause: str | None = None, *, executor: str | None = None, variant: str | None = None
+    ) -> None:
+        """Record that a job has come to ``state``; ``cause`` says why it failed or waits."""
+        update = (
+            "UPDATE jobs SET state = ?, cause = ?, changed = ?, fraction = 0, executor = COALESCE(?, executor),"
+            " variant = COALESCE(?, variant) WHERE id = ?"
+        )
+        self._db.write(update, state, cause, time.time(), executor, variant, job)
 
-    def release(self, job_id: str) -> None:
+    def advance(self, job: str, fraction: float) -> None:
+        """Record the share that is done of what the job's state says."""
+        self._db.write("UPDATE jobs SET fraction = ?, changed = ? WHERE id = ?", fraction, time.time(), job)
+
+    def release(self, job: str) -> None:
         """Put a job that was stopped back, for whoever wants its result next."""
-        update = "UPDATE jobs SET state = ?, owner = 0, changed = ? WHERE id = ?"
-        self._db.write(update, State.QUEUED, time.time(), job_id)
+        update = f"UPDATE jobs SET state = 'queued', owner = 0, owner_born = '', changed = ? WHERE id = ? AND {_OPEN}"
+        self._db.write(update, time.time(), job)
 
     def claim(self, key: str) -> JobRow | None:
         """Take over a job for the result ``key`` that was left unfinished by a program that runs no more."""
-        marks = ", ".join("?" * len(_OPEN))
-        query = f"SELECT * FROM jobs WHERE key = ? AND state IN ({marks}) ORDER BY created"  # noqa: S608
+        return self._claim(f"SELECT * FROM jobs WHERE key = ? AND {_OPEN} ORDER BY created", key)
+
+    def claim_job(self, job: str) -> JobRow | None:
+        """Take over one job, also one that has ended; None where a program looks after it."""
+        return self._claim("SELECT * FROM jobs WHERE id = ?", job)
+
+    def _claim(self, query: str, *values: str) -> JobRow | None:
         with self._db.transaction() as db:
-            jobs = [_job(row) for row in db.execute(query, (key, *_OPEN))]
-            left = next((job for job in jobs if not (job.owner and is_alive(job.owner))), None)
+            jobs = [_job(row) for row in db.execute(query, values)]
+            left = next((job for job in jobs if job.has_ended or not job.is_looked_after), None)
             if left is not None:
-                db.execute("UPDATE jobs SET owner = ? WHERE id = ?", (os.getpid(), left.id))
+                update = "UPDATE jobs SET owner = ?, owner_born = ?, state = 'queued', wish = '' WHERE id = ?"
+                db.execute(update, (os.getpid(), born(os.getpid()), left.id))
         return left
+
+    def wish(self, jobs: Iterable[str], wish: str) -> None:
+        """Ask the jobs' owners to ``pause`` or ``cancel`` them, or (empty) to go on."""
+        with self._db.transaction() as db:
+            db.executemany("UPDATE jobs SET wish = ? WHERE id = ?", [(wish, job) for job in jobs])
+
+    def wishes(self) -> dict[str, str]:
+        """The wishes for all jobs that are this program's and have not ended."""
+        query = f"SELECT id, wish FROM jobs WHERE owner = ? AND {_OPEN}"
+        return {str(job): str(wish) for job, wish in self._db.all(query, os.getpid())}
 
     def unfinished(self) -> frozenset[str]:
         """The identities of all jobs that have not come to an end."""
-        marks = ", ".join("?" * len(_OPEN))
-        rows = self._db.all(f"SELECT id FROM jobs WHERE state IN ({marks})", *_OPEN)  # noqa: S608
-        return frozenset(str(row[0]) for row in rows)
+        return frozenset(str(row[0]) for row in self._db.all(f"SELECT id FROM jobs WHERE {_OPEN}"))
 
-    def jobs(self) -> list[JobRow]:
-        """All jobs, the newest first."""
-        return [_job(row) for row in self._db.all("SELECT * FROM jobs ORDER BY created DESC")]
+    def jobs(self, limit: int = -1) -> list[JobRow]:
+        """Jobs, the newest first; all, or at most ``limit``."""
+        return [_job(row) for row in self._db.all("SELECT * FROM jobs ORDER BY created DESC LIMIT ?", limit)]
+
+    def find(self, start: str) -> list[JobRow]:
+        """The jobs whose identity begins with ``start``."""
+        query = "SELECT * FROM jobs WHERE substr(id, 1, ?) = ? ORDER BY created"
+        return [_job(row) for row in self._db.all(query, len(start), start)]
+
+    def forget(self, before: float) -> int:
+        """Remove the records of jobs that ended before ``before``; return how many."""
+        with self._db.transaction() as db:
+            old = f"state IN ({_ENDED}) AND changed < ?"
+            db.execute(f"DELETE FROM attempts WHERE job IN (SELECT id FROM jobs WHERE {old})", (before,))  # noqa: S608
+            return db.execute(f"DELETE FROM jobs WHERE {old}", (before,)).rowcount  # noqa: S608
+
+    # Attempts
+
+    def begin_attempt(self, job: str, executor: str, variant: str, predicted: float) -> int:
+        """Record that a job is tried; return the attempt's number."""
+        insert = "INSERT INTO attempts (job, executor, variant, began, predicted) VALUES (?, ?, ?, ?, ?)"
+        with self._db.transaction() as db:
+            number = db.execute(insert, (job, executor, variant, time.time(), predicted)).lastrowid
+        assert number is not None
+        return number
+
+    def end_attempt(self, attempt: int, outcome: str, cause: str, took: float) -> None:
+        """Record what came of an attempt after ``took`` seconds."""
+        update = "UPDATE attempts SET outcome = ?, cause = ?, took = ? WHERE id = ?"
+        self._db.write(update, outcome, cause, took, attempt)
+
+    def attempts(self, job: str) -> list[AttemptRow]:
+        """All attempts at a job, the oldest first."""
+        return [AttemptRow(*row) for row in self._db.all("SELECT * FROM attempts WHERE job = ? ORDER BY id", job)]
 
 
 def _job(row: tuple[Any, ...]) -> JobRow:

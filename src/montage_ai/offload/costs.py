@@ -1,0 +1,127 @@
+"""How long steps of jobs take: straight lines, learned from what happened, started from priors.
+
+A step's time is ``fixed + per_unit * units``. A curve is kept for every step of a task's variant on a device, for every
+link in both directions (its units are bytes) and for setting a machine up. What is predicted is compared with what
+happened: see ``analysis``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_RECENT = 40  # observations that count
+_FADING = 0.9  # an observation counts this much less than the next one
+_PRIOR_WEIGHT = 0.1  # of the prior's scale, in observations
+_BEND_WEIGHT = 0.25  # of each of the two ends of the scaled prior, once the line may bend
+_SPREAD = 1.5  # of units, from which on fixed and per-unit time can be told apart
+
+
+class Key(NamedTuple):
+    """What a curve is of: ``what`` is done (like ``stabilize/there/compute`` or ``up``), and where."""
+
+    what: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds for a number of units."""
+
+    fixed: float
+    per_unit: float
+
+    def __call__(self, units: float) -> float:
+        return self.fixed + self.per_unit * units
+
+
+UPLINK = Line(0.3, 8 / 20e6)
+"""20 Mbit/s: what is believed of a link to another machine until it is measured."""
+
+DOWNLINK = Line(0.3, 8 / 50e6)
+
+
+class Observation(NamedTuple):
+    """A step of ``units`` that took ``seconds``."""
+
+    units: float
+    seconds: float
+
+
+class CostModel:
+    """Learns curves. Pure data in memory: who owns it feeds it what was measured, oldest first."""
+
+    def __init__(self) -> None:
+        self._seen: defaultdict[Key, list[Observation]] = defaultdict(list)
+        self._fits: dict[tuple[Key, Line], Line] = {}
+
+    def observe(self, key: Key, units: float, seconds: float) -> None:
+        """A step took ``seconds``; without units or time it says nothing."""
+        if units > 0 and seconds > 0 and math.isfinite(seconds):
+            self._seen[key] = [*self._seen[key], Observation(units, seconds)][-_RECENT:]
+            self._fits = {known: line for known, line in self._fits.items() if known[0] != key}
+
+    def observed(self, key: Key) -> int:
+        """How often the step was measured."""
+        return len(self._seen[key]) if key in self._seen else 0
+
+    def line(self, key: Key, prior: Line) -> Line:
+        """The line as it is believed now."""
+        if (key, prior) not in self._fits:
+            self._fits[key, prior] = fit(prior, self._seen.get(key, []))
+        return self._fits[key, prior]
+
+
+def fit(prior: Line, seen: Sequence[Observation]) -> Line:
+    """The line that explains what was ``seen``, oldest first.
+
+    First the prior is scaled by the weighted median of the observed ratios: one observation corrects a prior that is ten
+    times off, and a single outlier of many changes nothing. Then, where the units differ enough, the line is bent by
+    least squares of relative errors, in which the scaled prior's ends take part with a small weight.
+    """
+    if not seen:
+        return prior
+    weights = [_FADING ** (len(seen) - 1 - index) for index in range(len(seen))]
+    ratios = [math.log(one.seconds / max(prior(one.units), 1e-9)) for one in seen]
+    total = sum(weights)
+    scale = math.exp(_weighted_median(ratios, weights) * total / (total + _PRIOR_WEIGHT))
+    scaled = Line(prior.fixed * scale, prior.per_unit * scale)
+    low, high = min(one.units for one in seen), max(one.units for one in seen)
+    if len(seen) < 3 or high < _SPREAD * low:
+        return scaled
+    ends = [Observation(units, scaled(units)) for units in (low, high)]
+    return _least_relative_squares([*seen, *ends], [*weights, _BEND_WEIGHT, _BEND_WEIGHT])
+
+
+def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Between two values in the middle: their mean."""
+    ordered, half = sorted(zip(values, weights, strict=True)), sum(weights) / 2
+    reached = 0.0
+    for index, (value, weight) in enumerate(ordered):
+        reached += weight
+        if math.isclose(reached, half) and index + 1 < len(ordered):
+            return (value + ordered[index + 1][0]) / 2
+        if reached > half:
+            return value
+    return ordered[-1][0]
+
+
+def _least_relative_squares(seen: Sequence[Observation], weights: Sequence[float]) -> Line:
+    """The line with least weighted squares of ``line(units) / seconds - 1``, nowhere negative."""
+    scaled = [weight / one.seconds**2 for one, weight in zip(seen, weights, strict=True)]
+
+    def total(value: Callable[[Observation], float]) -> float:
+        return sum(weight * value(one) for one, weight in zip(seen, scaled, strict=True))
+
+    n, u, uu = total(lambda _: 1.0), total(lambda one: one.units), total(lambda one: one.units**2)
+    t, ut = total(lambda one: one.seconds), total(lambda one: one.units * one.seconds)
+    determinant = n * uu - u * u
+    fixed, per_unit = (t * uu - ut * u) / determinant, (n * ut - u * t) / determinant
+    if fixed < 0:
+        return Line(0.0, ut / uu)
+    if per_unit < 0:
+        return Line(t / n, 0.0)
+    return Line(fixed, per_unit)

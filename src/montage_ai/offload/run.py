@@ -1,0 +1,136 @@
+"""A job in the scheduler's hands, and one attempt at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from montage_ai.errors import MontageError
+from montage_ai.offload.flow import DESK, HERE, Operation
+from montage_ai.offload.options import LOCAL, Option, downlink, slots, uplink
+from montage_ai.offload.states import ENDS, Progress, State
+
+W = TypeVar("W")
+
+_ORDER = (State.PREPARING, State.UPLOADING, State.RUNNING, State.DOWNLOADING, State.FINISHING)
+_SURE = 0.05  # of a step: from here on its own pace says more than the prediction
+
+
+@dataclass(eq=False)
+class Run:
+    """A job that the scheduler has taken on; ``task`` is what it is about. ``on_change`` is told of every change."""
+
+    id: str
+    task: Any
+    on_change: Callable[[Run, Progress], None] = lambda run, progress: None
+    state: State = State.QUEUED
+    held: bool = False
+    attempts: list[Attempt[Any]] = field(default_factory=list)
+    finisher: Attempt[Any] | None = None
+    failures: list[MontageError] = field(default_factory=list)
+    failed_at: set[str] = field(default_factory=set)
+    """Executors where its work failed: used again only where there is no other."""
+    unsuited: dict[str, MontageError] = field(default_factory=dict)
+    """Executors that lack something it needs, and what."""
+    result: object = None
+    error: MontageError | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDS
+
+    def tell(self, attempt: Attempt[Any] | None, now: float) -> None:
+        """Tell how far the job is; of several attempts the first speaks."""
+        if attempt is None:
+            self.on_change(self, Progress(self.state))
+        elif not self.attempts or attempt is self.attempts[0] or attempt is self.finisher:
+            self.on_change(self, attempt.progress(self.state, now))
+
+
+@dataclass(eq=False)
+class Attempt(Generic[W]):
+    """One attempt at a job. Times are the scheduler's clock."""
+
+    run: Run
+    option: Option
+    work: W
+    began: float
+    state: State = State.QUEUED
+    entered: float = 0.0
+    fraction: float = 0.0
+    told: float = 0.0
+    """When the fraction was told."""
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    on_tell: Callable[[], None] = lambda: None
+    sizes: dict[State, int] = field(default_factory=dict)
+    """Bytes that a step was thought to move."""
+
+    def enter(self, state: State, now: float) -> None:
+        self.state, self.entered, self.fraction, self.told = state, now, 0.0, now
+
+    def tell(self, fraction: float) -> None:
+        """``fraction`` of the step is done."""
+        self.fraction, self.told = fraction, anyio.current_time()
+        self.on_tell()
+
+    @property
+    def before_compute(self) -> bool:
+        """Whether its payload still lies here, travels, or waits there."""
+        return self.state in (State.QUEUED, State.PREPARING, State.UPLOADING)
+
+    @property
+    def may_be_doubled(self) -> bool:
+        """Whether a second attempt still makes sense."""
+        return self.state is not State.FINISHING
+
+    def share_moved(self, state: State, moved: object) -> float:
+        """The share of the step's bytes that had to be moved."""
+        size = self.sizes.get(state, 0)
+        return min(float(moved) / size, 1.0) if size and isinstance(moved, int) else 1.0
+
+    def left(self, now: float) -> float:
+        """Seconds until its end, if no lane is busy."""
+        return sum(operation.seconds for operation in self.rest(now))
+
+    def rest(self, now: float) -> list[Operation]:
+        """What is left of its operations."""
+        lanes = _lanes(self.option)
+        if self.state not in lanes:
+            return [Operation(lane, seconds) for lane, seconds in lanes.values()]
+        position = list(lanes).index(self.state)
+        operations = list(lanes.values())
+        lane, predicted = operations[position]
+        return [Operation(lane, self._step_left(predicted, now)), *operations[position + 1 :]]
+
+    def progress(self, state: State, now: float) -> Progress:
+        """As it is told."""
+        lane = _lanes(self.option).get(self.state)
+        left = self._step_left(lane.seconds, now) if lane else None
+        elapsed, size = now - self.entered, self.sizes.get(self.state, 0)
+        rate = size * self.fraction / elapsed if elapsed > 0 else 0.0
+        return Progress(state, self.option.executor, self.fraction, rate, left)
+
+    def _step_left(self, predicted: float, now: float) -> float:
+        """By its own pace as far as that is known, else as predicted; one that is overdue takes as long again by half."""
+        elapsed = now - self.entered
+        if self.fraction >= 1:
+            return 0.0
+        if self.fraction >= _SURE:
+            pace = (self.told - self.entered) / self.fraction
+            return max(pace - elapsed, 0.0)
+        return max(predicted - elapsed, 0.5 * elapsed if elapsed > predicted else 0.0)
+
+
+def _lanes(option: Option) -> dict[State, Operation]:
+    """The lane and the predicted seconds of each step."""
+    if option.executor == LOCAL:
+        names, seconds = [HERE] * 3, [option.prepare, option.compute, option.finish]
+        states = [State.PREPARING, State.RUNNING, State.FINISHING]
+    else:
+        names = [DESK, uplink(option.executor), slots(option.executor), downlink(option.executor), DESK]
+        seconds = [option.prepare, option.up, option.compute, option.down, option.finish]
+        states = list(_ORDER)
+    return dict(zip(states, map(Operation, names, seconds), strict=True))

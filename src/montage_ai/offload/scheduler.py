@@ -1,0 +1,440 @@
+"""Carries jobs out: places each where it ends soonest, keeps all lanes busy, and survives every loss.
+
+The scheduler touches no thread, file or database and runs on anyio: the executors, the steps on this machine (``Bench``)
+and what is known and remembered (``Book``) are given to it, so that tests run it in virtual time.
+
+- A job waits in the queue until a lane that the plan sends it to has room. Plans are made anew at every event, from what
+  is known then, so a measurement or a lost machine changes what has not begun.
+- A remote's three lanes overlap: one payload travels there, jobs compute, one result travels back.
+- Where nothing waits and a machine is idle, it starts a second attempt at a job that would end sooner there, also where
+  it might and was never measured. The first good result wins.
+- A machine that does not answer is left alone for a while, longer each time; its jobs go elsewhere or, where nobody else
+  can do them, are parked. That never counts against a job. A failure of its work does: ``TRIES`` of them end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from montage_ai.errors import (
+    CrashError,
+    MontageError,
+    RemoteError,
+    RuntimeLostError,
+    TaskError,
+    UnreachableError,
+    UnsuitedError,
+    UserError,
+)
+from montage_ai.offload.contracts import Bench, Book
+from montage_ai.offload.executors.executor import Executor
+from montage_ai.offload.flow import DESK, HERE, flow
+from montage_ai.offload.options import LOCAL, Option
+from montage_ai.offload.place import Condition, Place
+from montage_ai.offload.planner import Ask, plan
+from montage_ai.offload.run import Attempt, Run
+from montage_ai.offload.states import State
+
+W = TypeVar("W")
+
+TRIES = 2
+_WINDOW = 40  # waiting jobs that are planned at once
+_AHEAD = 3  # payloads that may lie at a remote, or travel there, beyond what it computes
+_PATIENCE = 1.5  # seconds that the first placement waits for executors to answer
+_REVIEW = 1.0  # seconds between two looks at what runs
+_WORTH = 1.25  # a second attempt must promise to end sooner by this factor ...
+_MARGIN = 1.0  # ... and these seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 3600.0
+_FAREWELL = 10.0  # seconds that cleaning up at an executor may take
+
+
+class Scheduler(Generic[W]):
+    """Carries out the jobs that are submitted while ``serve`` runs.
+
+    ``only`` names the executor that is to do all; this machine steps in where it cannot. ``spare`` is what a second of
+    this machine's processors costs in seconds of waiting.
+    """
+
+    def __init__(
+        self,
+        executors: Sequence[Executor[W]],
+        bench: Bench[W],
+        book: Book[W],
+        *,
+        only: str | None = None,
+        spare: float = 0.0,
+    ) -> None:
+        self.places = {executor.name: Place(executor) for executor in executors}
+        self._bench, self._book = bench, book
+        self._only, self._spare = only, spare
+        width = self.places[LOCAL].executor.slots if LOCAL in self.places else 1
+        self._here, self._desk = anyio.CapacityLimiter(width), anyio.CapacityLimiter(width)
+        self._runs: dict[str, Run] = {}  # that have not ended, in the order in which they came
+        self._attempts: list[Attempt[W]] = []
+        self._wake = anyio.Event()
+        self._tasks: TaskGroup | None = None
+        self._reviewing = False
+        self._patient: bool | None = None  # None: nothing was asked for yet
+
+    # What its owner calls
+
+    def submit(self, run: Run) -> None:
+        """Take a job on."""
+        self._runs[run.id] = run
+        self._look()
+
+    def cancel(self, job: str) -> None:
+        """Give a job up: what runs is ended, and what lies elsewhere removed."""
+        if (run := self._runs.get(job)) is not None:
+            self._end(run, State.CANCELLED, cause="cancelled")
+
+    def hold(self, job: str, held: bool) -> None:
+        """A job that is held is not begun; what has begun goes on."""
+        if (run := self._runs.get(job)) is not None:
+            run.held = held
+            self._look()
+
+    async def serve(self) -> None:
+        """Work until cancelled. What runs elsewhere then goes on, and is taken up again by the next attempt."""
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                while True:
+                    await self._wake.wait()
+                    self._wake = anyio.Event()
+                    self._act(self._tasks)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for place in self.places.values():
+                    await place.executor.close()
+
+    # At every event
+
+    def _look(self) -> None:
+        self._wake.set()
+
+    def _act(self, tasks: TaskGroup) -> None:
+        """Reach who must be reached, begin what can begin, and use who is idle."""
+        if not self._runs:
+            return
+        for place in self.places.values():
+            if place.may_be_tried(anyio.current_time()):
+                self._try(place, tasks)
+        if self._still_connecting(tasks):
+            return
+        waiting = [run for run in self._runs.values() if not run.attempts and not run.held]
+        asks = self._asks(waiting[:_WINDOW])
+        for placement in plan(asks, self._free(), spare=self._spare):
+            place = self.places[placement.option.executor]
+            if place.condition is Condition.READY and self._has_room(place):
+                self._begin(self._runs[placement.job], placement.option, tasks)
+        if not any(not run.attempts for run in self._runs.values()):
+            self._second_attempts(tasks)
+        if self._attempts and not self._reviewing:
+            self._reviewing = True
+            tasks.start_soon(self._review)
+
+    def _still_connecting(self, tasks: TaskGroup) -> bool:
+        """Whether it is worth waiting a moment for executors to answer before the first job is placed."""
+        if self._patient is None:
+            self._patient = True
+            tasks.start_soon(self._lose_patience)
+        return self._patient and any(place.condition is Condition.CONNECTING for place in self.places.values())
+
+    async def _lose_patience(self) -> None:
+        await anyio.sleep(_PATIENCE)
+        self._patient = False
+        self._look()
+
+    async def _review(self) -> None:
+        """Look again at what runs from time to time, less often the longer it takes."""
+        oldest = min(attempt.began for attempt in self._attempts)
+        await anyio.sleep(max(_REVIEW, (anyio.current_time() - oldest) / 20))
+        self._reviewing = False
+        self._look()
+
+    # Placing
+
+    def _asks(self, runs: Iterable[Run]) -> list[Ask]:
+        """What can be planned of ``runs``; those that nobody can do now are parked or ended."""
+        asks = []
+        for run in runs:
+            offers = {name: self._book.options(run, name) for name in self.places}
+            able = [name for name, offer in offers.items() if offer and not isinstance(offer, str)]
+            able = [name for name in able if name not in run.unsuited]
+            open_to = [name for name in self._allowed(able) if name not in run.failed_at] or self._allowed(able)
+            options = tuple(option for name in open_to for option in offers[name] if isinstance(option, Option))
+            if options:
+                if run.state is State.PARKED:
+                    self._move(run, State.QUEUED)
+                asks.append(Ask(run.id, options))
+            elif any(self.places[name].condition is Condition.AWAY for name in able):
+                if run.state is not State.PARKED:
+                    self._move(run, State.PARKED, cause="waits for " + ", ".join(able))
+            else:
+                self._end(run, State.FAILED, error=self._nobody_can(run, offers))
+        return asks
+
+    def _allowed(self, able: Sequence[str]) -> list[str]:
+        """Of the places that can do a job those that may be used now."""
+        there = [name for name in able if self.places[name].is_there]
+        chosen = [name for name in there if name == self._only]
+        return chosen or there
+
+    def _nobody_can(self, run: Run, offers: dict[str, tuple[Option, ...] | str]) -> MontageError:
+        if run.failures:
+            return run.failures[0]
+        reasons = []
+        for name, offer in offers.items():
+            error = run.unsuited.get(name) or self.places[name].error
+            reasons.append(f"{name}: {offer if isinstance(offer, str) else error.what if error else 'not usable'}")
+        return TaskError(f"No machine can do this work ({'; '.join(reasons)}).", hint="See `montage-ai offload status`.")
+
+    def _free(self) -> dict[str, list[float]]:
+        """When the lanes' servers are free, after all that has begun."""
+        now = anyio.current_time()
+        free = {lane: [0.0] * int(self._here.total_tokens) for lane in (HERE, DESK)}
+        for name, place in self.places.items():
+            if name != LOCAL:
+                free |= place.lanes(place.set_up_left(self._book.set_up_seconds(name), now))
+        return flow([attempt.rest(now) for attempt in self._attempts], free).free
+
+    def _has_room(self, place: Place) -> bool:
+        """Whether one more job there would keep a lane busy, rather than only wait where it cannot be moved again."""
+        mine = [attempt for attempt in self._attempts if attempt.option.executor == place.name]
+        if place.name == LOCAL:
+            return len(mine) < self._here.total_tokens
+        if any(attempt.state in (State.QUEUED, State.PREPARING) for attempt in mine):
+            return False  # one after the other, so that they reach the uplink in order
+        return sum(attempt.before_compute for attempt in mine) < _AHEAD
+
+    def _second_attempts(self, tasks: TaskGroup) -> None:
+        """An idle machine tries what would end sooner there; the job that is furthest from its end first."""
+        now = anyio.current_time()
+        running = [a for a in self._attempts if len(a.run.attempts) == 1 and a.may_be_doubled and not a.run.has_ended]
+        for attempt in sorted(running, key=lambda attempt: -attempt.left(now)):
+            run = attempt.run
+            ready = [p for p in self.places.values() if p.condition is Condition.READY and not self._used(p)]
+            offers = [offer for p in ready for offer in self._offers(run, p.name)]
+            if self._only is not None:
+                offers = [offer for offer in offers if offer.executor == self._only]
+            if offers:
+                best = min(offers, key=lambda offer: self._at_best(offer))
+                if _WORTH * self._at_best(best) + _MARGIN < attempt.left(now):
+                    self._begin(run, best, tasks)
+
+    def _at_best(self, option: Option) -> float:
+        place = self.places[option.executor]
+        return option.at_best + place.set_up_left(self._book.set_up_seconds(place.name), anyio.current_time())
+
+    def _offers(self, run: Run, executor: str) -> tuple[Option, ...]:
+        offer = self._book.options(run, executor)
+        return () if isinstance(offer, str) or executor in run.failed_at or executor in run.unsuited else offer
+
+    def _used(self, place: Place) -> bool:
+        return any(attempt.option.executor == place.name for attempt in self._attempts)
+
+    # Reaching executors
+
+    def _try(self, place: Place, tasks: TaskGroup) -> None:
+        if place.condition is Condition.NEW:
+            place.silences, pause = self._book.pause(place.name)
+            if pause > 0:
+                self._leave_alone(place, pause, tasks)
+                return
+        place.condition = Condition.CONNECTING
+        tasks.start_soon(self._connect, place)
+
+    async def _connect(self, place: Place) -> None:
+        try:
+            place.cold = await place.executor.connect()
+        except MontageError as error:
+            self._lost(place, error)
+        else:
+            place.condition, place.silences, place.error = Condition.READY, 0, None
+            self._book.answered(place.name)
+        self._look()
+
+    def _lost(self, place: Place, error: MontageError) -> None:
+        """An executor did not do its part: it is left alone for a while, or for good where trying again is in vain."""
+        if isinstance(error, RuntimeLostError):
+            place.condition, place.cold = Condition.NEW, True
+        elif isinstance(error, UnreachableError):
+            if place.condition is Condition.AWAY:
+                return
+            place.silences += 1
+            pause = min(_FIRST_PAUSE * 2.0 ** min(place.silences - 1, 10), _LONGEST_PAUSE)
+            place.error = error
+            self._book.did_not_answer(place.name, place.silences, pause, error)
+            self._book.notice(f"{error} It is left alone for {pause:.0f} s.")
+            self._leave_alone(place, pause, self._tasks)
+        else:
+            if place.condition is not Condition.OUT:
+                self._book.notice(f"{error} {place.name} is not used any more in this run.")
+            place.condition, place.error = Condition.OUT, error
+
+    def _leave_alone(self, place: Place, pause: float, tasks: TaskGroup | None) -> None:
+        place.condition, place.retry_at = Condition.AWAY, anyio.current_time() + pause
+        assert tasks is not None
+        tasks.start_soon(self._look_later, pause)
+
+    async def _look_later(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self._look()
+
+    # One attempt
+
+    def _begin(self, run: Run, option: Option, tasks: TaskGroup) -> None:
+        attempt = Attempt(run, option, self._book.attempt(run, option), began=anyio.current_time())
+        run.attempts.append(attempt)
+        self._attempts.append(attempt)
+        self._book.began(attempt)
+        tasks.start_soon(self._attempt, attempt)
+
+    async def _attempt(self, attempt: Attempt[W]) -> None:
+        run, place = attempt.run, self.places[attempt.option.executor]
+        error: MontageError | None = None
+        with attempt.scope:
+            try:
+                await self._steps(attempt, place)
+            except MontageError as raised:
+                error = raised
+        run.attempts.remove(attempt)
+        self._attempts.remove(attempt)
+        seconds = anyio.current_time() - attempt.began
+        if error is not None:
+            self._book.ended(attempt, "lost" if isinstance(error, RemoteError) else "failed", str(error), seconds)
+            self._failed(attempt, place, error)
+        elif attempt.scope.cancelled_caught:
+            self._remember_part(attempt)
+            self._book.ended(attempt, "superseded", "", seconds)
+        else:
+            self._book.ended(attempt, "done", "", seconds)
+        self._look()
+        if not isinstance(error, RemoteError):
+            await self._discard(attempt, place)
+
+    async def _steps(self, attempt: Attempt[W], place: Place) -> None:
+        work, executor = attempt.work, place.executor
+        if place.name == LOCAL:
+            async with self._here:
+                await self._step(attempt, State.PREPARING, self._bench.prepare(work))
+                await self._step(attempt, State.RUNNING, executor.compute(work, attempt.tell))
+                await self._finish(attempt)
+            return
+        async with self._desk:
+            await self._step(attempt, State.PREPARING, self._bench.prepare(work))
+        async with place.up:
+            await self._set_up(place)
+            await self._step(attempt, State.UPLOADING, executor.upload(work, attempt.tell))
+        async with place.compute:
+            await self._step(attempt, State.RUNNING, executor.compute(work, attempt.tell))
+        async with place.down:
+            await self._step(attempt, State.DOWNLOADING, executor.download(work, attempt.tell))
+        async with self._desk:
+            await self._finish(attempt)
+
+    async def _finish(self, attempt: Attempt[W]) -> None:
+        """The first attempt that gets here makes the result; the others are given up, unless it fails after all."""
+        run = attempt.run
+        if run.finisher is not None:
+            attempt.scope.cancel()
+            await anyio.sleep(0)
+        run.finisher = attempt
+        try:
+            run.result = await self._step(attempt, State.FINISHING, self._bench.finish(attempt.work))
+        except MontageError:
+            run.finisher = None
+            raise
+        self._end(run, State.DONE, winner=attempt)
+
+    async def _step(self, attempt: Attempt[W], state: State, step: Awaitable[object]) -> object:
+        run = attempt.run
+        attempt.enter(state, anyio.current_time())
+        if run.attempts[0] is attempt or run.finisher is attempt:
+            self._move(run, state, attempt)
+        self._look()
+        attempt.on_tell = lambda: run.tell(attempt, anyio.current_time())
+        outcome = await step
+        seconds = anyio.current_time() - attempt.entered
+        share = 1.0
+        if state in (State.UPLOADING, State.DOWNLOADING):
+            share = attempt.share_moved(state, outcome)
+        elif state is State.RUNNING and isinstance(outcome, float):
+            seconds = outcome
+        self._book.took(attempt, state, seconds, share)
+        attempt.tell(1.0)
+        return outcome
+
+    async def _set_up(self, place: Place) -> None:
+        if place.cold:
+            place.set_up_since = began = anyio.current_time()
+            try:
+                await place.executor.set_up()
+            finally:
+                place.set_up_since = None
+            self._book.was_set_up(place.name, anyio.current_time() - began)
+            place.cold = False
+
+    def _failed(self, attempt: Attempt[W], place: Place, error: MontageError) -> None:
+        """What an error means for the executor and for the job, which waits again unless it is ended."""
+        run = attempt.run
+        if isinstance(error, UnsuitedError):
+            run.unsuited[place.name] = error
+            self._book.notice(str(error))
+        elif isinstance(error, RemoteError):
+            self._lost(place, error)
+        else:
+            run.failures.append(error)
+            run.failed_at.add(place.name)
+        if run.has_ended or run.attempts:
+            return
+        if run.failures and self._is_final(run, error):
+            self._end(run, State.FAILED, error=run.failures[0])
+        else:
+            self._move(run, State.QUEUED, cause=str(error))
+
+    def _is_final(self, run: Run, error: MontageError) -> bool:
+        """The user's mistake, too many failures, or one that every machine would repeat."""
+        if isinstance(error, UserError) or len(run.failures) >= TRIES:
+            return True
+        return not isinstance(error, CrashError) and run.failed_at | run.unsuited.keys() >= self.places.keys()
+
+    def _remember_part(self, attempt: Attempt[W]) -> None:
+        """Of an attempt that was given up while it computed, the pace is learned all the same."""
+        if attempt.state is State.RUNNING and attempt.fraction >= 0.1:
+            seconds = anyio.current_time() - attempt.entered
+            self._book.took(attempt, State.RUNNING, seconds, attempt.fraction)
+
+    async def _discard(self, attempt: Attempt[W], place: Place) -> None:
+        with anyio.move_on_after(_FAREWELL, shield=True):
+            try:
+                await place.executor.discard(attempt.work)
+            except RemoteError as error:
+                self._lost(place, error)
+
+    # A job's states
+
+    def _move(self, run: Run, state: State, attempt: Attempt[W] | None = None, cause: str = "") -> None:
+        run.state = state
+        self._book.moved(run, state, attempt, cause)
+        run.tell(attempt, anyio.current_time())
+
+    def _end(
+        self,
+        run: Run,
+        state: State,
+        *,
+        cause: str = "",
+        error: MontageError | None = None,
+        winner: Attempt[W] | None = None,
+    ) -> None:
+        del self._runs[run.id]
+        run.error = error
+        for attempt in run.attempts:
+            if attempt is not winner:
+                attempt.scope.cancel()
+        self._move(run, state, winner, cause or (str(error) if error else ""))

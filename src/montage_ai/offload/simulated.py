@@ -1,0 +1,213 @@
+"""Executors whose jobs only take time, for trying the scheduler in virtual time.
+
+    async def main():
+        world = World({"a": {LOCAL: Times(compute=9), "box": Times(up=1, compute=3, down=1)}})
+        await world.carry_out()
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from montage_ai.errors import MontageError
+from montage_ai.offload.costs import CostModel, Key, Line
+from montage_ai.offload.executors.executor import Executor, OnDone
+from montage_ai.offload.options import Option
+from montage_ai.offload.run import Attempt, Run
+from montage_ai.offload.scheduler import Scheduler
+from montage_ai.offload.states import ENDS, State
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that the steps of a job really take at one executor."""
+
+    compute: float
+    prepare: float = 0.0
+    up: float = 0.0
+    down: float = 0.0
+    finish: float = 0.0
+
+    def option(self, executor: str, *, measured: bool = True) -> Option:
+        """The same as a prediction."""
+        return Option(executor, "only", self.prepare, self.up, self.compute, self.down, self.finish, measured)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """An attempt at a job of the simulation."""
+
+    job: str
+    executor: str
+    times: Times
+
+
+Trouble = Callable[[Simulated, State], MontageError | None]
+"""Asked at the end of each step for the error that it raises."""
+
+
+class SimulatedExecutor(Executor[Simulated]):
+    """Its steps take the job's times, multiplied by ``slowness``; ``trouble`` makes them fail."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        slots: int = 1,
+        set_up: float = 0.0,
+        connecting: float = 0.0,
+        slowness: Callable[[Simulated], float] = lambda _: 1.0,
+        trouble: Trouble = lambda _work, _state: None,
+        refusing: Callable[[float], MontageError | None] = lambda _: None,
+    ) -> None:
+        self.name, self.slots = name, slots
+        self._set_up, self._connecting = set_up, connecting
+        self._slowness, self._trouble, self._refusing = slowness, trouble, refusing
+        self.connections = 0
+        self.discarded: list[str] = []
+
+    async def connect(self) -> bool:
+        self.connections += 1
+        await anyio.sleep(self._connecting)
+        if (error := self._refusing(anyio.current_time())) is not None:
+            raise error
+        return self._set_up > 0
+
+    async def set_up(self) -> None:
+        await anyio.sleep(self._set_up)
+
+    async def upload(self, work: Simulated, on_done: OnDone) -> int:
+        await self._step(work, State.UPLOADING, work.times.up)
+        return 1
+
+    async def compute(self, work: Simulated, on_done: OnDone) -> float | None:
+        seconds = work.times.compute * self._slowness(work)
+        for tenth in range(10):
+            on_done(tenth / 10)
+            await anyio.sleep(seconds / 10)
+        await self._step(work, State.RUNNING, 0.0)
+        return None
+
+    async def download(self, work: Simulated, on_done: OnDone) -> int:
+        await self._step(work, State.DOWNLOADING, work.times.down)
+        return 1
+
+    async def discard(self, work: Simulated) -> None:
+        self.discarded.append(work.job)
+
+    async def close(self) -> None:
+        pass
+
+    async def _step(self, work: Simulated, state: State, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        if (error := self._trouble(work, state)) is not None:
+            raise error
+
+
+@dataclass
+class World:
+    """Jobs with their true times at each executor, and a book that keeps what happens in memory.
+
+    ``believed`` are the predictions (default: the truth). Where ``learning`` is given, computing is predicted by curves
+    instead, which learn: it names each executor's prior, and all jobs are of one kind with ``units`` of work.
+    """
+
+    jobs: Mapping[str, Mapping[str, Times]]
+    executors: list[SimulatedExecutor]
+    believed: Mapping[str, Mapping[str, Option]] | None = None
+    learning: Mapping[str, Line] | None = None
+    units: Mapping[str, float] = field(default_factory=dict)
+    set_ups: Mapping[str, float] = field(default_factory=dict)
+    only: str | None = None
+    costs: CostModel = field(default_factory=CostModel)
+    ends: dict[str, float] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    log: list[tuple[float, str, State, str]] = field(default_factory=list)
+    attempts: list[tuple[str, str, str]] = field(default_factory=list)
+    """Job, executor, outcome."""
+    notices: list[str] = field(default_factory=list)
+    silences: dict[str, int] = field(default_factory=dict)
+
+    async def carry_out(self) -> float:
+        """Do all jobs; return the seconds until the last has ended."""
+        scheduler: Scheduler[Simulated] = Scheduler(self.executors, self, self, only=self.only)
+        began, over = anyio.current_time(), anyio.Event()
+
+        def changed(run: Run, _: object) -> None:
+            if run.state in ENDS:
+                self.ends[run.id] = anyio.current_time() - began
+                if len(self.ends) == len(self.jobs):
+                    over.set()
+
+        async with anyio.create_task_group() as tasks:
+            for job in self.jobs:
+                self.runs[job] = Run(job, job, changed)
+                scheduler.submit(self.runs[job])
+            tasks.start_soon(scheduler.serve)
+            await over.wait()
+            await anyio.sleep(0)
+            tasks.cancel_scope.cancel()
+        return max(self.ends.values())
+
+    # Bench
+
+    async def prepare(self, work: Simulated) -> None:
+        await anyio.sleep(work.times.prepare)
+
+    async def finish(self, work: Simulated) -> object:
+        await anyio.sleep(work.times.finish)
+        return work
+
+    # Book
+
+    def attempt(self, run: Run, option: Option) -> Simulated:
+        return Simulated(run.id, option.executor, self.jobs[run.id][option.executor])
+
+    def options(self, run: Run, executor: str) -> tuple[Option, ...] | str:
+        if executor not in self.jobs[run.id]:
+            return "cannot do it"
+        if self.believed is not None:
+            return (self.believed[run.id][executor],)
+        option = self.jobs[run.id][executor].option(executor)
+        if self.learning is None:
+            return (option,)
+        key = Key("compute", executor)
+        seconds = self.costs.line(key, self.learning[executor])(self.units[run.id])
+        return (replace(option, compute=seconds, measured=self.costs.observed(key) > 0),)
+
+    def set_up_seconds(self, executor: str) -> float:
+        return self.set_ups.get(executor, 0.0)
+
+    def moved(self, run: Run, state: State, attempt: Attempt[Simulated] | None, cause: str) -> None:
+        executor = attempt.option.executor if attempt else ""
+        self.log.append((anyio.current_time(), run.id, state, executor))
+
+    def began(self, attempt: Attempt[Simulated]) -> None:
+        pass
+
+    def ended(self, attempt: Attempt[Simulated], outcome: str, cause: str, seconds: float) -> None:
+        self.attempts.append((attempt.run.id, attempt.option.executor, outcome))
+
+    def took(self, attempt: Attempt[Simulated], step: State, seconds: float, share: float) -> None:
+        if step is State.RUNNING and self.learning is not None:
+            units = self.units[attempt.run.id]
+            self.costs.observe(Key("compute", attempt.option.executor), units, seconds / share)
+
+    def was_set_up(self, executor: str, seconds: float) -> None:
+        pass
+
+    def pause(self, executor: str) -> tuple[int, float]:
+        return self.silences.get(executor, 0), 0.0
+
+    def answered(self, executor: str) -> None:
+        self.silences[executor] = 0
+
+    def did_not_answer(self, executor: str, times: int, pause: float, error: MontageError) -> None:
+        self.silences[executor] = times
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)

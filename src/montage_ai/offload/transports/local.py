@@ -1,0 +1,72 @@
+"""A folder of this machine as if it were another machine: every call is a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+from anyio.streams.file import FileReadStream, FileWriteStream
+
+from montage_ai.errors import UnreachableError, UnsuitedError
+from montage_ai.media.files import telling_disk_errors
+from montage_ai.offload.transports.transport import BLOCK, Completed, Stream, Transport
+
+
+class LocalTransport(Transport):
+    """Runs scripts in ``folder``. ``environment`` is added to what they find set."""
+
+    streams = 2
+
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self._environment = environment or {}
+
+    async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+        self._make_folder()
+        command = ["/bin/sh", "-c", script]
+        try:
+            with anyio.fail_after(timeout):
+                done = await anyio.run_process(
+                    command,
+                    cwd=self.folder,
+                    env=os.environ | self._environment,
+                    stdin=subprocess.DEVNULL,
+                    check=False,
+                    start_new_session=True,
+                )
+        except TimeoutError:
+            raise UnreachableError(f"A script did not end within {timeout:g} s.", file=self.folder) from None
+        return Completed(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+    async def put(self, data: Stream, path: str, offset: int = 0) -> None:
+        self._make_folder()
+        try:
+            async with await FileWriteStream.from_path(self.folder / path, append=offset > 0) as file:
+                os.truncate(self.folder / path, offset)
+                async for block in data():
+                    await file.send(block)
+        except OSError as error:
+            raise UnsuitedError(f"cannot be written there ({error.strerror}).", file=path) from error
+
+    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+        try:
+            async with await FileReadStream.from_path(self.folder / path) as file:
+                await file.seek(offset)
+                while size > 0:
+                    block = await file.receive(min(size, BLOCK))
+                    size -= len(block)
+                    yield block
+        except anyio.EndOfStream:
+            return
+        except OSError as error:
+            raise UnreachableError(f"cannot be read there ({error.strerror}).", file=path) from error
+
+    async def close(self) -> None:
+        pass
+
+    def _make_folder(self) -> None:
+        with telling_disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,58 @@
+"""What every transport can do; all else is built once over it (see ``transfer`` and ``executors.remote``).
+
+A new transport needs ``run``, ``put``, ``get`` and ``close``, and joins ``tests/offload/transports/test_conformance.py``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+Stream = Callable[[], AsyncIterator[bytes]]
+"""Makes the bytes to send, anew for every try."""
+
+BLOCK = 256 * 1024
+"""Bytes that transports handle at once."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a script ended with. ``err`` is empty where a transport cannot tell it from ``out``."""
+
+    code: int
+    out: str
+    err: str = ""
+
+
+class Transport(ABC):
+    """Runs scripts on a machine and moves bytes to and from it, all in one folder of its own there.
+
+    Paths are relative to that folder, and plain: letters, digits, ``_ . - /``. Scripts are for a POSIX shell, run in that
+    folder with nothing to read, and must not mind being run twice: where an answer is lost, they are.
+
+    Raises ``UnreachableError`` where no answer comes in time, ``AccessDeniedError`` where the machine refuses us, and
+    ``UnsuitedError`` where its disk is full.
+    """
+
+    streams: int = 1
+    """How many ``put`` and ``get`` at once are faster than one."""
+
+    patience: float = 10.0
+    """Seconds for which a script may sit and wait for news: long where a call is dear."""
+
+    @abstractmethod
+    async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+        """Run a script to its end."""
+
+    @abstractmethod
+    async def put(self, data: Stream, path: str, offset: int = 0) -> None:
+        """Write a file from ``offset`` on, whose folder exists: what lies behind is cut off first."""
+
+    @abstractmethod
+    def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+        """Read ``size`` bytes of a file from ``offset`` on; fewer where it is shorter."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of the connection. A later call makes a new one."""
