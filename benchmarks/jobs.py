@@ -46,8 +46,8 @@ def steady(clip: str, output: str) -> Told:
     """Stabilise a whole clip."""
     path = Path(clip)
     task = Stabilize(source=InputFile(path=path, sha256=sha256(path)), deliver="clip")
-    with Offloader() as offloader:
-        shutil.copyfile(offloader.run(task).files[CLIP], output)
+    with Offloader("never") as offloader:
+        shutil.copyfile(offloader.submit(task).result().files[CLIP], output)
     return {}
 
 

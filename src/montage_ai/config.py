@@ -25,6 +25,11 @@ def cache_dir() -> Path:
     return _folder("cache", "user_cache_path")
 
 
+def settings_dir() -> Path:
+    """The folder of what the user writes: the executors."""
+    return _folder("settings", "user_config_path")
+
+
 def cache_limit() -> int:
     """Bytes that the cache may hold."""
     text = os.environ.get("MONTAGE_AI_CACHE_GB", "10")

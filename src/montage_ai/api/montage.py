@@ -22,6 +22,7 @@ from montage_ai.events import Emit, Notice, StageDone, StageStarted, counted, ig
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, find_files, read_footage
 from montage_ai.music.beat_grid import BeatGrid
+from montage_ai.offload.places import Mode
 from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
 
@@ -53,12 +54,15 @@ def make_montage(
     brief: Brief | None = None,
     plan_only: bool = False,
     force: bool = False,
+    offload: Mode = None,
     emit: Emit = ignore,
 ) -> Film:
     """Cut the clips in ``footage`` (folders and files) to ``music`` and write the film to ``output``.
 
     Beside it stand the timeline (.otio) and the report (.report.html). ``brief`` says what is wanted (default: the
-    style "dynamic"); with ``plan_only`` everything is decided and nothing rendered. Raises ``MontageError``.
+    style "dynamic"); with ``plan_only`` everything is decided and nothing rendered. ``offload`` says where heavy steps may
+    run: "never" but here, "auto" (the default once an executor is enabled), or an executor's name. Raises
+    ``MontageError``.
     """
     started = time.monotonic()
     stages = Stages(emit)
@@ -75,7 +79,7 @@ def make_montage(
         plan = _plan(found, grid, source, brief, stages)
         if plan_only:
             return Film(plan, found, grid, None, files.film)
-        rendered = render_film(plan.timeline, files.film, stages, on_verified=files.claim)
+        rendered = render_film(plan.timeline, files.film, stages, offload=offload, on_verified=files.claim)
         write_otio(plan.timeline, files.timeline)
         write_report(
             files,
@@ -91,7 +95,9 @@ def make_montage(
     return Film(plan, found, grid, rendered, files.film)
 
 
-def render_timeline(otio: Path | str, output: Path | str, *, force: bool = False, emit: Emit = ignore) -> Rendered:
+def render_timeline(
+    otio: Path | str, output: Path | str, *, force: bool = False, offload: Mode = None, emit: Emit = ignore
+) -> Rendered:
     """Render the film of an .otio file that this program wrote. Raises ``MontageError``, also for a changed clip."""
     started = time.monotonic()
     stages = Stages(emit)
@@ -103,7 +109,7 @@ def render_timeline(otio: Path | str, output: Path | str, *, force: bool = False
         for source in sources:
             _check_source(source, library)
         grid = listen(timeline.music.path, library, stages)[0] if timeline.music else None
-        rendered = render_film(timeline, files.film, stages, on_verified=files.claim)
+        rendered = render_film(timeline, files.film, stages, offload=offload, on_verified=files.claim)
         write_report(
             files,
             timeline,

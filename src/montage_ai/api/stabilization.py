@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from montage_ai import config
 from montage_ai.api.outputs import check_target
@@ -16,10 +17,10 @@ from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
 from montage_ai.offload.cache import in_use
-from montage_ai.offload.offloader import Offloader
-from montage_ai.parallel import StopSign, cores, run_all
+from montage_ai.offload.offloader import Offloader, OnProgress
+from montage_ai.offload.places import Mode
 from montage_ai.tasks.stabilize import CLIP, Stabilize
-from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.task import InputFile, Payload
 
 _MADE = "stabilized"
 
@@ -40,22 +41,29 @@ class Stabilized:
 
 
 def stabilize_clip(
-    path: Path | str, output: Path | str | None = None, *, smoothing: int = 15, force: bool = False
+    path: Path | str,
+    output: Path | str | None = None,
+    *,
+    smoothing: int = 15,
+    force: bool = False,
+    offload: Mode = None,
 ) -> Path:
     """Write a steadied copy of the clip at ``path`` and return where it is (``NAME_stabilized.mp4`` beside it).
 
-    A clip that does not shake is copied as it is. Raises ``MontageError``.
+    A clip that does not shake is copied as it is. The work is done by another machine where one is enabled and it pays,
+    else here; ``offload`` says otherwise ("never", or an executor's name). Raises ``MontageError``.
     """
     source = Path(path)
     target = Path(output) if output else source.with_name(f"{source.stem}_stabilized.mp4")
-    StabilizationService(smoothing=smoothing).stabilize([source], [target], force=force)
+    StabilizationService(smoothing=smoothing, offload=offload).stabilize([source], [target], force=force)
     return target
 
 
 class StabilizationService:
-    """Stabilises clips, several at once. ``always`` also steadies what does not shake."""
+    """Stabilises clips, several at once, wherever it ends soonest. ``always`` also steadies what does not shake."""
 
-    def __init__(self, *, smoothing: int = 15, always: bool = False) -> None:
+    def __init__(self, *, smoothing: int = 15, always: bool = False, offload: Mode = None) -> None:
+        self.offload = offload
         self.smoothing = smoothing
         self.always = always
 
@@ -66,7 +74,7 @@ class StabilizationService:
         *,
         force: bool = False,
         emit: Emit = ignore,
-        on_fraction: Callable[[Path, float], None] = lambda _path, _fraction: None,
+        on_progress: OnProgress = lambda _: None,
     ) -> list[Stabilized]:
         """Steady each source into the output at its place; return what became of those that could be.
 
@@ -76,50 +84,57 @@ class StabilizationService:
         if len({path.absolute() for path in outputs}) < len(outputs):
             raise UserError("Two clips would be written to one file.", hint="Give every clip an output of its own.")
         good = dict(_usable(list(zip(sources, outputs, strict=True)), emit))
-        with in_use(config.cache_dir()), Library(config.data_dir()) as library, Offloader() as offloader:
+        with in_use(config.cache_dir()), Library(config.data_dir()) as library:
             for output, source in good.items():
                 check_target(output, list(sources))
                 if output.exists() and not force and not _made_by_us(source, output, library):
                     hint = "Choose another name, or use --force to replace it."
                     raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
-
-            def work(output: Path, sign: StopSign) -> Stabilized:
-                source = good[output]
-                return self._one(source, output, library, offloader, sign, lambda f: on_fraction(source, f))
-
-            done = dict(run_all(work, good, workers=min(cores(), len(good))))
+            done = self._all(good, library, emit, on_progress)
         for one in done.values():
             if one.missing:
                 text = f"the last {one.missing:.1f} s cannot be read; the good part is used"
                 emit(Notice("warning", text, one.source))
         return [done[output] for output in good]
 
-    def _one(
-        self,
-        source: Path,
-        output: Path,
-        library: Library,
-        offloader: Offloader,
-        sign: StopSign,
-        on_fraction: Callable[[float], None],
-    ) -> Stabilized:
-        task = Stabilize(
-            source=InputFile(path=source, sha256=library.digest(source)),
-            smoothing=self.smoothing,
-            deliver="clip",
-            always=self.always,
-        )
-        made = offloader.run(task, on_fraction=on_fraction, sign=sign)
-        with publishing(output) as draft:
-            if steady := CLIP in made.files:
-                shutil.copyfile(made.files[CLIP], draft)
-            else:
-                _copy(source, draft)
-            probe(draft)
-            if (digest := sha256(draft)) != task.source.sha256:
-                library.write_note(_MADE, digest, 1, "")
-        on_fraction(1.0)
-        return Stabilized(source, output, steady, float(made.data["shake"]), float(made.data["missing"]))
+    def tasks(self, sources: Iterable[Path], library: Library) -> dict[Path, Stabilize]:
+        """The task of each source."""
+        return {
+            source: Stabilize(
+                source=InputFile(path=source, sha256=library.digest(source)),
+                smoothing=self.smoothing,
+                deliver="clip",
+                always=self.always,
+            )
+            for source in sources
+        }
+
+    def _all(
+        self, good: Mapping[Path, Path], library: Library, emit: Emit, on_progress: OnProgress
+    ) -> dict[Path, Stabilized]:
+        """Each clip is written as soon as it is done."""
+        tasks = self.tasks(good.values(), library)
+        outputs: dict[Stabilize, list[Path]] = {}
+        for output, source in good.items():
+            outputs.setdefault(tasks[source], []).append(output)
+        done = {}
+        with Offloader(self.offload, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
+            for task, made in offloader.map(list(outputs), on_progress):
+                for output in outputs[cast(Stabilize, task)]:
+                    done[output] = _write(good[output], output, made, library)
+        return done
+
+
+def _write(source: Path, output: Path, made: Payload, library: Library) -> Stabilized:
+    with publishing(output) as draft:
+        if steady := CLIP in made.files:
+            shutil.copyfile(made.files[CLIP], draft)
+        else:
+            _copy(source, draft)
+        probe(draft)
+        if (digest := sha256(draft)) != library.digest(source):
+            library.write_note(_MADE, digest, 1, "")
+    return Stabilized(source, output, steady, float(made.data["shake"]), float(made.data["missing"]))
 
 
 def _usable(pairs: Sequence[tuple[Path, Path]], emit: Emit) -> list[tuple[Path, Path]]:

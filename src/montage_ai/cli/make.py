@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print events, one JSON object a line.")]
+OffloadOption = Annotated[
+    str | None,
+    typer.Option(help="Where heavy steps run: never (but here), auto, or an executor. Default: auto once one is enabled."),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that this program did not make.")]
 
 
@@ -49,6 +53,7 @@ def make(
     exclude: Annotated[list[str] | None, typer.Option(help="CLIP[@FROM-TO] that must not be.")] = None,
     lut: Annotated[Path | None, typer.Option(help="A .cube file applied after the style's look.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another number, another film of the same kind.")] = 0,
+    offload: OffloadOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Decide and print, render nothing.")] = False,
     json: JsonOption = False,
     force: ForceOption = False,
@@ -70,7 +75,7 @@ def make(
     }
     brief = _brief(style, pin or [], exclude or [], settings)
     with showing(as_json=json) as emit:
-        film = make_montage(footage, music, output, brief=brief, plan_only=plan, force=force, emit=emit)
+        film = make_montage(footage, music, output, brief=brief, plan_only=plan, force=force, offload=offload, emit=emit)
     if json:
         print_json("film", **_summary(film))
     elif plan:
@@ -82,6 +87,7 @@ def make(
 def render(
     timeline: Annotated[Path, typer.Argument(help="An .otio file that montage-ai wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The film.")],
+    offload: OffloadOption = None,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -89,7 +95,7 @@ def render(
     from montage_ai.api.montage import render_timeline
 
     with showing(as_json=json) as emit:
-        rendered = render_timeline(timeline, output, force=force, emit=emit)
+        rendered = render_timeline(timeline, output, force=force, offload=offload, emit=emit)
     if json:
         print_json("film", output=rendered.path, encoded=rendered.encoded, reused=rendered.reused)
     else:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import ForceOption, JsonOption
+from montage_ai.cli.make import ForceOption, JsonOption, OffloadOption
 from montage_ai.errors import UserError, printable
 from montage_ai.events import StageDone, StageStarted, Tally
+
+if TYPE_CHECKING:
+    from montage_ai.offload.job import Job
 
 _STAGE = "Stabilising"
 
@@ -23,6 +26,7 @@ def stabilize(
         int, typer.Option(min=1, max=100, help="Swings of 4 times as many frames are halved, faster ones go.")
     ] = 15,
     always: Annotated[bool, typer.Option("--always", help="Also steady what does not shake.")] = False,
+    offload: OffloadOption = None,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -35,10 +39,8 @@ def stabilize(
     with showing(as_json=json) as emit:
         emit(StageStarted(_STAGE, float(len(clips)), "clips"))
         tally = Tally(emit, _STAGE)
-        service = StabilizationService(smoothing=smoothing, always=always)
-        results = service.stabilize(
-            clips, outputs, force=force, emit=emit, on_fraction=lambda clip, done: tally.set(str(clip), done, clip.name)
-        )
+        service = StabilizationService(smoothing=smoothing, always=always, offload=offload)
+        results = service.stabilize(clips, outputs, force=force, emit=emit, on_progress=lambda job: _tell(job, tally))
         steadied = sum(result.steadied for result in results)
         emit(
             StageDone(_STAGE, time.monotonic() - started, f"{steadied} steadied, {len(results) - steadied} left alone")
@@ -51,6 +53,16 @@ def stabilize(
             typer.echo(f"{printable(str(result.output))}: {what} (shake {100 * result.shake:.2f} % of the picture).")
     if len(results) < len(clips):
         raise typer.Exit(2)
+
+
+def _tell(job: Job, tally: Tally) -> None:
+    """A clip counts as far as its job runs; what travels is told in words."""
+    from montage_ai.offload.states import ENDS, State
+    from montage_ai.offload.telling import told
+
+    ended = job.status in ENDS
+    fraction = 1.0 if ended else job.progress.fraction if job.status is State.RUNNING else 0.0
+    tally.set(job.task.model_dump_json(), fraction, told(job), whole=ended)
 
 
 def _videos(places: list[Path]) -> list[Path]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from montage_ai.tasks.task import Line
 
 _RECENT = 40  # observations that count
 _FADING = 0.9  # an observation counts this much less than the next one
@@ -27,21 +28,13 @@ class Key(NamedTuple):
     where: str
 
 
-@dataclass(frozen=True)
-class Line:
-    """Seconds for a number of units."""
-
-    fixed: float
-    per_unit: float
-
-    def __call__(self, units: float) -> float:
-        return self.fixed + self.per_unit * units
-
-
 UPLINK = Line(0.3, 8 / 20e6)
 """20 Mbit/s: what is believed of a link to another machine until it is measured."""
 
 DOWNLINK = Line(0.3, 8 / 50e6)
+
+SET_UP = Line(45.0, 0.0)
+"""Making a machine ready for the first time: the program sent, packages installed."""
 
 
 class Observation(NamedTuple):

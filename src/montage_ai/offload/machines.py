@@ -5,36 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from montage_ai.media.database import Database
+from montage_ai.worker.machine import Machine
 
 _LONGEST_PAUSE = 3600.0
-
-
-class Machine(BaseModel):
-    """What a machine said of itself: what ``worker doctor`` prints."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    runtime: str = ""
-    python: str = ""
-    system: str = ""
-    processor: str = ""
-    processors: int = 1
-    memory: float = 0.0
-    """Gigabytes, as ``gpu_memory`` and ``disk`` (what is free)."""
-    gpu: str | None = None
-    gpu_memory: float = 0.0
-    disk: float = 0.0
-    ffmpeg: str | None = None
-    filters: frozenset[str] = frozenset()
-    packages: frozenset[str] = frozenset()
-
-    @property
-    def device(self) -> str:
-        """What the machine's pace depends on: two runtimes with the same device are thought to be equally fast."""
-        return f"{self.gpu or self.processor or 'unknown'}, {self.processors} cores"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,11 @@
-"""Tasks in, results out: looked up in the cache, or run as a job by an executor and remembered."""
+"""Tasks in, results out: looked up in the cache, or done as jobs wherever they end soonest.
+
+    with Offloader() as offloader:
+        job = offloader.submit(task)
+        print(job.result().files)
+
+The work happens in a thread of its own, with asyncio in it, that begins with the first task that is not known yet.
+"""
 
 from __future__ import annotations
 
@@ -8,133 +15,221 @@ import shutil
 import threading
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
-from montage_ai import config
-from montage_ai.errors import MontageError
-from montage_ai.media.ffmpeg import ffmpeg_version
-from montage_ai.media.files import telling_disk_errors
-from montage_ai.offload.cache import ResultCache
-from montage_ai.offload.executors.local import LocalExecutor
-from montage_ai.offload.store import JobRow, State, Store
-from montage_ai.processes import StopSign
-from montage_ai.tasks.task import Payload, Task, Variant
-from montage_ai.worker.jobdir import JobDir, JobSpec, stage_in_place
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-OnFraction = Callable[[float], None]
+from montage_ai import config
+from montage_ai.media.ffmpeg import ffmpeg_version
+from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.cache import ResultCache
+from montage_ai.offload.executors.executor import Executor
+from montage_ai.offload.job import Job
+from montage_ai.offload.ledger import Ledger
+from montage_ai.offload.places import Mode, open_executors
+from montage_ai.offload.run import Run
+from montage_ai.offload.scheduler import Scheduler
+from montage_ai.offload.states import Progress, State
+from montage_ai.offload.store import JobRow, Store
+from montage_ai.offload.workshop import Workshop
+from montage_ai.processes import born
+from montage_ai.tasks.task import Payload, Task, Variant
+
+OnProgress = Callable[[Job], None]
 
 _KEPT_SECONDS = 86_400
+_WISHES = 1.0  # seconds between two looks at what other programs wish
 
 
 class Offloader:
-    """Runs tasks; used as a context manager. Safe to use from several threads and by several programs."""
+    """Does tasks; used as a context manager. Safe to use from several threads and by several programs.
 
-    def __init__(self, data: Path | None = None, cache: Path | None = None) -> None:
-        self._jobs = (data or config.data_dir()) / "jobs"
-        self.store = Store(data or config.data_dir())
+    ``mode`` is "never" (this machine alone), "auto" (all executors that are enabled), an executor's name, or None: "auto"
+    where something is enabled. ``executors`` takes the place of those that the user has configured. ``on_notice`` is told
+    what the user should know, maybe from another thread.
+    """
+
+    def __init__(
+        self,
+        mode: Mode = None,
+        *,
+        data: Path | None = None,
+        cache: Path | None = None,
+        executors: Sequence[Executor[Attempted]] | None = None,
+        store: Store | None = None,
+        on_notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        folder = data or config.data_dir()
+        self._jobs_folder = folder / "jobs"
+        self.store = store or Store(folder)
+        self.ledger = Ledger(self.store, self._jobs_folder, self._key)
+        self.ledger.on_notice = on_notice
         self._cache = ResultCache((cache or config.cache_dir()) / "results")
-        self._executor = LocalExecutor()
-        self._guard = threading.Lock()
-        self._in_hand: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._places = open_executors(mode, self.store, self.ledger, executors)
+        self._guard = threading.RLock()
+        self._jobs: dict[str, Job] = {}  # by key, while they are under way
+        self._stack = contextlib.ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._scheduler: Scheduler[Attempted] | None = None
 
     def __enter__(self) -> Offloader:
         self._sweep()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        for job in self._jobs.values():
+            self.store.release(job.id)
+            job._future.cancel()
         self.store.close()
 
     def known(self, task: Task) -> Payload | None:
         """The task's outputs, if they were made before."""
-        return self._cache.find(self._key(task, task.variants()[0]))
+        keys = {self._key(task, variant): None for variant in task.variants()}
+        return next((found for key in keys if (found := self._cache.find(key)) is not None), None)
 
-    def run(self, task: Task, *, on_fraction: OnFraction = lambda _: None, sign: StopSign | None = None) -> Payload:
-        """The task's outputs: remembered ones, or those of a job that is run now to its end.
+    def submit(self, task: Task, on_progress: OnProgress = lambda _: None) -> Job:
+        """Have a task done, unless its outputs are known.
 
-        A job that a program left unfinished when it ended is taken up again; whoever asks for a result that is being
-        made here waits for it. Raises ``MontageError`` when the work fails.
+        A job that a program left unfinished when it ended is taken up again; whoever asks for what is being made here gets
+        the same job. ``on_progress`` is called, maybe from another thread, whenever something changes.
         """
-        variant = task.variants()[0]
-        key = self._key(task, variant)
+        key = self._key(task, task.variants()[0])
         with self._guard:
-            in_hand = self._in_hand[key]
-        with in_hand:
-            if (known := self._cache.find(key)) is not None:
-                return known
-            job = self.store.claim(key) or self._record(task, variant, key)
-            with self._recorded(job), telling_disk_errors(self._jobs):
-                outputs = self._run(task, variant, job, on_fraction, sign or StopSign())
-        return outputs
+            if (under_way := self._jobs.get(key)) is not None:
+                under_way.add_done_callback(on_progress)
+                return under_way
+            if (known := self.known(task)) is not None:
+                return _done(task, known, on_progress)
+            return self._begin(task, self.store.claim(key) or self._record(task, key), on_progress)
 
-    @contextlib.contextmanager
-    def _recorded(self, job: JobRow) -> Iterator[None]:
-        """Record how the block ends: done, failed with its cause, or stopped and put back."""
+    def resume(self, row: JobRow, task: Task, on_progress: OnProgress = lambda _: None) -> Job:
+        """Do a recorded job of this program's (see ``Store.claim_job``) again, or to its end."""
+        with self._guard:
+            if (known := self.known(task)) is not None:
+                self.store.move(row.id, State.DONE)
+                return _done(task, known, on_progress, row.id)
+            return self._begin(task, row, on_progress)
+
+    def map(self, tasks: Sequence[Task], on_progress: OnProgress = lambda _: None) -> Iterator[tuple[Task, Payload]]:
+        """Have tasks done; yield each with its outputs as they end. The first error is raised, and ends the rest."""
+        jobs = [self.submit(task, on_progress) for task in tasks]
+        waiting = {job._future: job for job in jobs}
+        several: dict[int, list[Job]] = {}
+        for job in jobs:
+            several.setdefault(id(job._future), []).append(job)
         try:
-            yield
-        except (MontageError, OSError) as error:
-            self.store.move(job.id, State.FAILED, str(error))
-            raise
-        except BaseException:
-            self.store.release(job.id)
-            raise
-        self.store.move(job.id, State.DONE)
+            while waiting:
+                ended, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in sorted(ended, key=lambda future: future.exception() is not None):
+                    job = waiting.pop(future)
+                    for one in several[id(future)]:
+                        yield one.task, job.result()
+        finally:
+            for job in waiting.values():
+                job.cancel()
 
-    def _run(self, task: Task, variant: Variant, job: JobRow, on_fraction: OnFraction, sign: StopSign) -> Payload:
-        directory = JobDir(self._jobs / job.id)
-        self.store.move(job.id, State.PREPARING)
-        directory.path.mkdir(parents=True, exist_ok=True)
-        directory.create(self._spec(task, variant, job, variant.prepare(directory.path)))
-        self.store.move(job.id, State.RUNNING)
-        result = self._executor.run(directory, on_fraction, sign)
-        result.raise_error()
-        self.store.move(job.id, State.FINISHING)
-        outputs = variant.finish(directory.output_payload(result), directory.outputs)
-        kept = self._cache.keep(job.key, outputs)
-        shutil.rmtree(directory.path, ignore_errors=True)
-        return kept
+    # Inside
+
+    def _begin(self, task: Task, row: JobRow, on_progress: OnProgress) -> Job:
+        job = Job(row.id, task)
+        self._jobs[row.key] = job
+
+        def changed(run: Run, progress: Progress) -> None:
+            job.progress = progress
+            self.ledger.advanced(run.id, progress.fraction)
+            if run.has_ended:
+                with self._guard:
+                    self._jobs.pop(row.key, None)
+                _settle(job, run)
+            on_progress(job)
+
+        portal, scheduler = self._started()
+        job._cancel = lambda: portal.call(scheduler.cancel, row.id)
+        portal.call(scheduler.submit, Run(row.id, task, changed))
+        return job
+
+    def _started(self) -> tuple[BlockingPortal, Scheduler[Attempted]]:
+        """The thread that works, which begins now if it has not."""
+        if self._portal is None or self._scheduler is None:
+            self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+            self._scheduler = self._portal.call(self._make_scheduler)
+            serving = self._portal.start_task_soon(self._serve, self._scheduler)
+            self._stack.callback(serving.cancel)
+        return self._portal, self._scheduler
+
+    def _make_scheduler(self) -> Scheduler[Attempted]:
+        places = self._places
+        return Scheduler(places.executors, Workshop(self._cache), self.ledger, only=places.only, spare=places.spare)
+
+    async def _serve(self, scheduler: Scheduler[Attempted]) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._heed_wishes, scheduler)
+            await scheduler.serve()
+
+    async def _heed_wishes(self, scheduler: Scheduler[Attempted]) -> None:
+        """Do what other programs ask for jobs of this one: to pause, to go on, to be given up."""
+        while True:
+            await anyio.sleep(_WISHES)
+            for job, wish in self.store.wishes().items():
+                if wish == "cancel":
+                    scheduler.cancel(job)
+                else:
+                    scheduler.hold(job, wish == "pause")
 
     def _sweep(self) -> None:
         """Remove the folders of jobs that nobody will take up again; those of failed jobs are kept for a day."""
-        if not self._jobs.is_dir():
+        if not self._jobs_folder.is_dir():
             return
         waiting = self.store.unfinished()
-        for folder in self._jobs.iterdir():
+        for folder in self._jobs_folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another program sweeps too
                 if folder.name not in waiting and folder.stat().st_mtime < time.time() - _KEPT_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
 
     @staticmethod
-    def _spec(task: Task, variant: Variant, job: JobRow, payload: Payload) -> JobSpec:
-        digests = {file.path: file.sha256 for file in task.inputs()}
-        return JobSpec(
-            id=job.id,
-            task=task.name,
-            version=task.version,
-            variant=variant.name,
-            parameters=task.model_dump(mode="json"),
-            files={name: stage_in_place(path, digests.get(path)) for name, path in payload.files.items()},
-            data=dict(payload.data),
-        )
-
-    def _key(self, task: Task, variant: Variant) -> str:
+    def _key(task: Task, variant: Variant) -> str:
         return task.key(variant, ffmpeg_version().split(".")[0])
 
-    def _record(self, task: Task, variant: Variant, key: str) -> JobRow:
+    def _record(self, task: Task, key: str) -> JobRow:
         now = time.time()
+        first = task.variants()[0]
         row = JobRow(
             id=str(uuid.uuid4()),
             key=key,
             task=task.name,
-            variant=variant.name,
-            executor=self._executor.name,
+            variant=first.name,
+            executor="",
             state=State.QUEUED,
             cause=None,
-            units=variant.work.units,
+            units=first.work.units,
             owner=os.getpid(),
+            owner_born=born(os.getpid()),
             created=now,
             changed=now,
+            about=task.about,
+            parameters=task.model_dump_json(),
         )
         self.store.add(row)
         return row
+
+
+def _done(task: Task, outputs: Payload, on_progress: OnProgress, job_id: str = "") -> Job:
+    job = Job(job_id, task, Progress(State.DONE, fraction=1.0))
+    job._future.set_result(outputs)
+    on_progress(job)
+    return job
+
+
+def _settle(job: Job, run: Run) -> None:
+    """Give the job's future what became of it."""
+    if run.state is State.CANCELLED:
+        job._future.cancel()
+    elif run.error is not None:
+        job._future.set_exception(run.error)
+    else:
+        assert isinstance(run.result, Payload)
+        job._future.set_result(run.result)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from montage_ai.errors import MontageError
-from montage_ai.offload.costs import CostModel, Key, Line
+from montage_ai.offload.costs import CostModel, Key
 from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.options import Option
 from montage_ai.offload.run import Attempt, Run
 from montage_ai.offload.scheduler import Scheduler
 from montage_ai.offload.states import ENDS, State
+from montage_ai.tasks.task import Line
 
 
 @dataclass(frozen=True)

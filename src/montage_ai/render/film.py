@@ -18,6 +18,7 @@ from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.media.stretch import seek_margin
 from montage_ai.offload.cache import in_use, prune
+from montage_ai.offload.places import Mode
 from montage_ai.parallel import StopSign, cores, run_all
 from montage_ai.render.assembly import assemble
 from montage_ai.render.colour import lut_file
@@ -44,25 +45,36 @@ class Rendered:
 
 
 def render_film(
-    timeline: Timeline, output: Path, emit: Emit, *, on_verified: Callable[[Path], None] = lambda _: None
+    timeline: Timeline,
+    output: Path,
+    emit: Emit,
+    *,
+    offload: Mode = None,
+    on_verified: Callable[[Path], None] = lambda _: None,
 ) -> Rendered:
     """Render ``timeline`` as ``output``. Segments that were rendered before are used again.
 
+    ``offload`` says where heavy steps may run: "never" but here, "auto", or an executor's name; see ``Offloader``.
     ``on_verified`` is called with the verified film just before it gets its name. Raises ``MediaError`` for a clip
     that is gone or has changed, and the errors of the work.
     """
     pieces = Pieces(config.cache_dir())
     with in_use(pieces.cache):
-        rendered = _render(timeline, output, pieces, emit, on_verified)
+        rendered = _render(timeline, output, pieces, emit, offload, on_verified)
     prune(pieces.cache, pieces.folders, config.cache_limit())
     return rendered
 
 
 def _render(
-    timeline: Timeline, output: Path, pieces: Pieces, emit: Emit, on_verified: Callable[[Path], None]
+    timeline: Timeline,
+    output: Path,
+    pieces: Pieces,
+    emit: Emit,
+    offload: Mode,
+    on_verified: Callable[[Path], None],
 ) -> Rendered:
     infos = _probe_clips(timeline)
-    steadied = steady(timeline, infos, pieces.scratch, emit)
+    steadied = steady(timeline, infos, pieces.scratch, emit, offload)
     with tempfile.TemporaryDirectory(dir=pieces.scratch, prefix=".photos-") as folder:
         photos = _photo_films(timeline, Path(folder))
         segments = cut_into_segments(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 from montage_ai.edit.timeline import Timeline, half_after, half_before
-from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
+from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.files import write_atomically
 from montage_ai.media.probe import MediaInfo
 from montage_ai.media.stretch import Stretch
 from montage_ai.media.vidstab import corrections_text, transform_filter
+from montage_ai.offload.job import Job
 from montage_ai.offload.offloader import Offloader
-from montage_ai.parallel import StopSign, cores, run_all
+from montage_ai.offload.places import Mode
+from montage_ai.offload.states import ENDS, State
+from montage_ai.offload.telling import told
 from montage_ai.render.layers import Steadied
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
 from montage_ai.tasks.task import InputFile
@@ -30,38 +35,47 @@ def handles(timeline: Timeline, index: int) -> tuple[int, int]:
     return before, after
 
 
-def steady(timeline: Timeline, infos: dict[Path, MediaInfo], scratch: Path, emit: Emit) -> dict[int, Steadied]:
-    """For every item that is to be stabilised, what its filter needs; motions that are known are not measured again."""
-    tasks = {
-        k: _stabilize_task(timeline, k, infos[item.clip.path])
-        for k, item in enumerate(timeline.items)
-        if item.stabilize != "never" and item.clip.kind == "video"
-    }
+def steady(
+    timeline: Timeline, infos: dict[Path, MediaInfo], scratch: Path, emit: Emit, offload: Mode = None
+) -> dict[int, Steadied]:
+    """For every item that is to be stabilised, what its filter needs; motions that are known are not measured again.
+
+    ``offload`` says where they may be measured (see ``Offloader``).
+    """
+    tasks = stabilize_tasks(timeline, infos)
     if not tasks:
         return {}
     started = time.monotonic()
-    steadied: dict[int, Steadied] = {}
     emit(StageStarted(_STAGE, float(sum(task.seconds for task in tasks.values())), "s"))
     tally = Tally(emit, _STAGE)
-    with Offloader() as offloader:
 
-        def work(index: int, sign: StopSign) -> Motions:
-            seconds, name = float(tasks[index].seconds), timeline.items[index].clip.path.name
-            outputs = offloader.run(
-                tasks[index], on_fraction=lambda f: tally.set(str(index), f * seconds, name), sign=sign
-            )
-            tally.set(str(index), seconds, name, whole=True)
-            return Motions.from_json(outputs.files[MOTIONS].read_text(encoding="ascii"))
+    def on_progress(job: Job) -> None:
+        seconds, part = float(cast(Stabilize, job.task).seconds), job.task.model_dump_json()
+        done = job.status in ENDS
+        fraction = 1.0 if done else job.progress.fraction if job.status is State.RUNNING else 0.0
+        tally.set(part, fraction * seconds, told(job), whole=done)
 
-        for index, motions in run_all(work, tasks, workers=min(cores(), len(tasks))):
-            item = timeline.items[index]
-            fps = infos[item.clip.path].picture.fps
-            if item.stabilize == "always" or shake(motions, float(fps)) > SHAKY:
-                steadied[index] = _corrections(motions, tasks[index].stretch(infos[item.clip.path]), scratch)
+    with Offloader(offload, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
+        found = dict(offloader.map(list(dict.fromkeys(tasks.values())), on_progress))
+        motions = {k: Motions.from_json(found[task].files[MOTIONS].read_text("ascii")) for k, task in tasks.items()}
+    steadied = {}
+    for index, moved in motions.items():
+        item, info = timeline.items[index], infos[timeline.items[index].clip.path]
+        if item.stabilize == "always" or shake(moved, float(info.picture.fps)) > SHAKY:
+            steadied[index] = _corrections(moved, tasks[index].stretch(info), scratch)
     alone = counted(len(tasks) - len(steadied), "shot")
     summary = f"{counted(len(steadied), 'shot')} steadied; {alone} found not to shake after all, left alone"
     emit(StageDone(_STAGE, time.monotonic() - started, summary))
     return steadied
+
+
+def stabilize_tasks(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> dict[int, Stabilize]:
+    """The tasks that measure the motion of the items that may be steadied, by their numbers."""
+    return {
+        k: _stabilize_task(timeline, k, infos[item.clip.path])
+        for k, item in enumerate(timeline.items)
+        if item.stabilize != "never" and item.clip.kind == "video"
+    }
 
 
 def _stabilize_task(timeline: Timeline, index: int, info: MediaInfo) -> Stabilize:

@@ -1,6 +1,10 @@
 """Stabilising a stretch of a clip with vid.stab: its camera motion, or the steadied clip.
 
 Inside a film the motion is enough: the film's one encode applies it. Only for ``stabilize CLIP`` a clip is written.
+
+    here    all of it, on the original file
+    there   all of it, on another machine: the file travels, or the packets of the stretch
+    proxy   detection on another machine, on a small copy of the pictures; its motions are applied here
 """
 
 from __future__ import annotations
@@ -14,17 +18,24 @@ from pydantic import Field
 from montage_ai.errors import TaskError
 from montage_ai.media import vidstab
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
+from montage_ai.media.cut import cut_pictures
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.filters import square_pixels, square_size, to_sdr, whole_frames
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.media.stretch import Stretch, seek_margin
-from montage_ai.tasks.task import InputFile, Needs, OnFraction, Payload, Task, Variant, Work
+from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
 
 MOTIONS = "motions.json"
 CLIP = "clip.mp4"
 
 _EVEN = "crop=trunc(iw/2)*2:trunc(ih/2)*2"
 _DETECT_SHARE = 0.4  # of the time that a whole clip takes
+_WHOLE = 3.5  # times the work of detection is a whole clip's
+_PACE = Line(0.1, 0.004)  # seconds a frame and megapixel
+_A_FRAME = 60  # bytes of a frame's motion
+_CUT, _PROXY = "cut.mov", "proxy.mp4"
+_PROXY_WIDTH = 960  # pixels: at 640 twice as much jitter is left
+_PROXY_BYTES = 12_000  # of a proxy's frame and megapixel
 
 
 class Stabilize(Task):
@@ -47,7 +58,7 @@ class Stabilize(Task):
     """Also write a clip of what does not shake."""
 
     def variants(self) -> tuple[Variant, ...]:
-        return (Here(self),)
+        return Here(self), There(self), Proxy(self)
 
     def inputs(self) -> tuple[InputFile, ...]:
         return (self.source,)
@@ -57,41 +68,147 @@ class Stabilize(Task):
         return Stretch(info, self.start, self.seconds or None, seek_margin(info, self.start))
 
 
-class Here(Variant):
-    """Detection, and for a clip the transform, on the original file."""
-
-    name = "here"
-
+class _Stabilizing(Variant):
     def __init__(self, task: Stabilize) -> None:
         self.task = task
 
-    @property
-    def work(self) -> Work:
+    def size(self) -> tuple[float, float, int]:
+        """Seconds of the stretch, its frames times megapixels, and the share of the file's bytes that it has."""
         info = probe(self.task.source.path)
         seconds = float(self.task.seconds) or info.duration
-        megapixels = info.picture.width * info.picture.height / 1e6
-        units = seconds * float(info.picture.fps) * megapixels * (1.0 if self.task.deliver == "motion" else 3.5)
-        size = self.task.source.path.stat().st_size
-        return Work(up=size, units=units, down=size if self.task.deliver == "clip" else int(40 * seconds * 30))
+        pixels = seconds * float(info.picture.fps) * info.picture.width * info.picture.height / 1e6
+        share = min((seconds + 2) / info.duration, 1.0) if info.duration else 1.0  # from a key frame on
+        return seconds, pixels, int(share * self.task.source.path.stat().st_size)
+
+    @property
+    def costs(self) -> float:
+        """Units of work a frame and megapixel: a whole clip is transformed and encoded, too."""
+        return 1.0 if self.task.deliver == "motion" else _WHOLE
+
+    def finish(self, payload: Payload, folder: Path) -> Payload:
+        return payload
+
+
+class Here(_Stabilizing):
+    """Detection, and for a clip the transform, on the original file."""
+
+    name = "here"
+    there = False
+    prior = Prior(compute=_PACE)
+
+    @property
+    def work(self) -> Work:
+        _, pixels, _ = self.size()
+        return Work(up=0, units=self.costs * pixels, down=0)
 
     def prepare(self, folder: Path) -> Payload:
         return Payload(files={"source": self.task.source.path})
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
-        info = probe(payload.files["source"])
+        return _stabilize(self.task, probe(payload.files["source"]), folder, on_fraction)
+
+
+class There(_Stabilizing):
+    """The same on another machine; of a stretch whose motion is wanted only its packets travel."""
+
+    name = "there"
+    here = False
+    prior = Prior(compute=_PACE)
+
+    @property
+    def work(self) -> Work:
+        seconds, pixels, size = self.size()
         whole = self.task.deliver == "clip"
-        motions = detect_motions(self.task, info, folder, _part_of(on_fraction, 0, _DETECT_SHARE if whole else 1))
-        path = folder / MOTIONS
-        path.write_text(motions.to_json(), encoding="ascii")
-        files = {MOTIONS: path}
-        shaking = shake(motions, float(info.picture.fps))
-        if whole and (self.task.always or shaking > SHAKY):
-            files[CLIP] = write_steady_clip(self.task, info, motions, folder, _part_of(on_fraction, _DETECT_SHARE, 1))
-        data = {"frames": len(motions.steps), "shake": shaking, "missing": _missing(self.task, info, motions)}
-        return Payload(files=files, data=data)
+        up = self.task.source.path.stat().st_size if whole else size
+        return Work(up=up, units=self.costs * pixels, down=size if whole else int(_A_FRAME * 30 * seconds))
+
+    def prepare(self, folder: Path) -> Payload:
+        source = self.task.source.path
+        if self.task.deliver == "motion" and self.task.seconds:
+            cut = folder / _CUT
+            start = cut_pictures(probe(source), self.task.start, self.task.seconds, cut)
+            if start is not None:
+                return Payload(files={"cut": cut}, data={"start": str(start)})
+            cut.unlink(missing_ok=True)
+        return Payload(files={"source": source})
+
+    def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
+        if "cut" in payload.files:
+            cut = self.task.model_copy(update={"start": Fraction(payload.data["start"])})
+            return _stabilize(cut, probe(payload.files["cut"]), folder, on_fraction)
+        return _stabilize(self.task, probe(payload.files["source"]), folder, on_fraction)
+
+
+class Proxy(_Stabilizing):
+    """Detection on another machine, on small pictures; the motions are scaled, and for a clip applied, here."""
+
+    name = "proxy"
+    here = False
+    changes_result = True
+    prior = Prior(compute=_PACE, prepare=Line(0.1, 0.002), finish=_PACE)
+
+    @property
+    def work(self) -> Work:
+        seconds, pixels, _ = self.size()
+        width, height = _proxy_size(probe(self.task.source.path))
+        small = width * height / 1e6 * seconds * 30
+        finish = (_WHOLE - 1.0) * pixels if self.task.deliver == "clip" else 0.0
+        up, down = int(_PROXY_BYTES * small), int(_A_FRAME * 30 * seconds)
+        return Work(up=up, units=small, down=down, prepare=pixels, finish=finish)
+
+    def prepare(self, folder: Path) -> Payload:
+        info = probe(self.task.source.path)
+        proxy = folder / _PROXY
+        stretch = self.task.stretch(info)
+        width, height = _proxy_size(info)
+        filters = [*_before(stretch), f"scale={width}:{height}:flags=area", "format=yuv420p", "setpts=N/(30*TB)"]
+        run_ffmpeg(
+            [
+                *("-loglevel", "error", *stretch.input_arguments(), "-map", "0:V:0", "-an", "-sn", "-dn"),
+                *("-vf", ",".join(filters), "-fps_mode", "passthrough"),
+                *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "27", "-f", "mp4", f"file:{proxy}"),
+            ],
+            cwd=folder,
+            about=info.path,
+        )
+        return Payload(files={"proxy": proxy})
+
+    def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
+        all_of_it = self.task.model_copy(update={"start": Fraction(0), "seconds": Fraction(0)})
+        motions = detect_motions(all_of_it, probe(payload.files["proxy"]), folder, on_fraction)
+        (folder / MOTIONS).write_text(motions.to_json(), encoding="ascii")
+        return Payload(files={MOTIONS: folder / MOTIONS})
 
     def finish(self, payload: Payload, folder: Path) -> Payload:
-        return payload
+        info = probe(self.task.source.path)
+        small = Motions.from_json(payload.files[MOTIONS].read_text(encoding="ascii"))
+        return _deliver(self.task, info, small.scaled(*square_size(info.picture)), folder, lambda _: None)
+
+
+def _stabilize(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: OnFraction) -> Payload:
+    share = 1.0 if task.deliver == "motion" else _DETECT_SHARE
+    motions = detect_motions(task, info, folder, _part_of(on_fraction, 0, share))
+    return _deliver(task, info, motions, folder, _part_of(on_fraction, share, 1))
+
+
+def _deliver(task: Stabilize, info: MediaInfo, motions: Motions, folder: Path, on_fraction: OnFraction) -> Payload:
+    """The task's outputs, once the motions are known."""
+    path = folder / MOTIONS
+    path.write_text(motions.to_json(), encoding="ascii")
+    files = {MOTIONS: path}
+    shaking = shake(motions, float(info.picture.fps))
+    if task.deliver == "clip" and (task.always or shaking > SHAKY):
+        files[CLIP] = write_steady_clip(task, info, motions, folder, on_fraction)
+    return Payload(
+        files=files, data={"frames": len(motions.steps), "shake": shaking, "missing": _missing(task, info, motions)}
+    )
+
+
+def _proxy_size(info: MediaInfo) -> tuple[int, int]:
+    """At most ``_PROXY_WIDTH`` pixels on the longer side, in whole pairs."""
+    width, height = square_size(info.picture)
+    scale = min(1.0, _PROXY_WIDTH / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def detect_motions(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: OnFraction) -> Motions:

@@ -47,11 +47,36 @@ class Needs:
 
 @dataclass(frozen=True)
 class Work:
-    """How large a variant of a task is: bytes up, units of computing (the task's own measure), bytes down."""
+    """How large a variant of a task is: bytes up, units of computing (the task's own measure), bytes down.
+
+    ``prepare`` and ``finish`` are the units of the steps on this machine, where another machine computes.
+    """
 
     up: int
     units: float
     down: int
+    prepare: float = 0.0
+    finish: float = 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds for a number of units: ``fixed + per_unit * units``."""
+
+    fixed: float
+    per_unit: float
+
+    def __call__(self, units: float) -> float:
+        return self.fixed + self.per_unit * units
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the steps of a variant take on an ordinary processor, until it has been measured."""
+
+    compute: Line
+    prepare: Line = Line(0.0, 0.0)
+    finish: Line = Line(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -68,6 +93,10 @@ class Variant(ABC):
     name: ClassVar[str]
     changes_result: ClassVar[bool] = False
     """Whether its outputs differ from those of the other variants, so that they are remembered apart."""
+    here: ClassVar[bool] = True
+    there: ClassVar[bool] = True
+    """Whether it makes sense on this machine, and on another."""
+    prior: ClassVar[Prior] = Prior(Line(1.0, 1.0))
 
     @property
     @abstractmethod
@@ -113,11 +142,30 @@ class Task(BaseModel, ABC):
             f"The task {self.name!r} has no variant {name!r}.", hint="Is the other side of another version?"
         )
 
+    @property
+    def about(self) -> str:
+        """What it works on, for people: the names of its inputs."""
+        return ", ".join(file.path.name for file in self.inputs())
+
+    def travelling(self) -> dict[str, Any]:
+        """Its parameters as another machine gets them: where files lie here is nobody's business there."""
+        parameters: dict[str, Any] = _named_by_content(self.model_dump(mode="json"))
+        return parameters
+
     def key(self, variant: Variant, *surroundings: str) -> str:
         """The digest that a result is remembered by: all that it depends on, and nothing of where files lie."""
         parameters = _without_paths(self.model_dump(mode="json"))
         parts = [self.name, self.version, variant.name if variant.changes_result else "", parameters, surroundings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _named_by_content(value: Any) -> Any:
+    """``value`` with the path of every ``InputFile`` in it made of its digest."""
+    if isinstance(value, dict):
+        if value.keys() == {"path", "sha256"}:
+            return {"path": value["sha256"] + Path(value["path"]).suffix, "sha256": value["sha256"]}
+        return {name: _named_by_content(inner) for name, inner in value.items()}
+    return [_named_by_content(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _without_paths(value: Any) -> Any:

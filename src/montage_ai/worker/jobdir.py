@@ -51,6 +51,10 @@ class StagedFile(_Record):
     path: Path | None = None
     mtime_ns: int = 0
 
+    def elsewhere(self) -> StagedFile:
+        """The same as a worker on another machine finds it: among its inputs, by content."""
+        return StagedFile(sha256=self.sha256, size=self.size)
+
 
 class JobSpec(_Record):
     """What a worker is to do."""
@@ -139,16 +143,25 @@ class JobDir:
     def write_result(self, result: Result) -> None:
         write_atomically(self.path / "result.json", result.model_dump_json(indent=1))
 
+    def expect(self, result: Result) -> None:
+        """Note the result of a worker elsewhere, whose outputs are still to be brought here."""
+        write_atomically(self.path / "expected.json", result.model_dump_json(indent=1))
+
+    def expected(self) -> Result | None:
+        """The result that a worker elsewhere came to."""
+        return _read(self.path / "expected.json", Result)
+
     def result(self) -> Result | None:
         """The result if it is there and its outputs are what it says; None where the job is still to be done."""
         result = _read(self.path / "result.json", Result)
         if result is None:
             return None
-        for name, output in result.outputs.items():
-            path = self.outputs / name
-            if not path.is_file() or path.stat().st_size != output.size or sha256(path) != output.sha256:
-                return None
-        return result
+        return result if all(self.has(name, output) for name, output in result.outputs.items()) else None
+
+    def has(self, name: str, output: OutputFile) -> bool:
+        """Whether an output is there, and is what was said."""
+        path = self.outputs / name
+        return path.is_file() and path.stat().st_size == output.size and sha256(path) == output.sha256
 
     def forget_result(self) -> None:
         (self.path / "result.json").unlink(missing_ok=True)

@@ -1,39 +1,125 @@
-"""The executor on this machine: a worker process a job."""
+"""The executor on this machine: worker processes that stay warm between jobs."""
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import anyio
+from anyio import to_thread
 
 from montage_ai import processes
-from montage_ai.errors import TaskError
-from montage_ai.processes import StopSign
-from montage_ai.worker.jobdir import JobDir, Result
+from montage_ai.errors import CrashError
+from montage_ai.offload.attempted import Attempted, remove_attempt
+from montage_ai.offload.executors.executor import Executor, OnDone
+from montage_ai.offload.options import LOCAL
 
-_POLL = 0.05
+_LOOK = 0.25  # seconds between two looks at a job's status
+_JOBS = 100  # that one worker runs before a new one takes its place
 
 
-class LocalExecutor:
-    """Runs ``python -m montage_ai.worker`` on a job's directory and follows its status."""
+class LocalExecutor(Executor[Attempted]):
+    """Runs jobs where they lie, ``slots`` at once. Its workers end with it, and with this program however that ends."""
 
-    name = "local"
+    name = LOCAL
 
-    def run(self, job: JobDir, on_fraction: Callable[[float], None], sign: StopSign) -> Result:
-        """Run the job to its end. Raises ``TaskError`` where the worker ended without a result."""
-        # -P: the folder that the program was started in may hold anything, a random.py too.
-        command = [sys.executable, "-P", "-m", "montage_ai.worker", str(job.path)]
-        with job.log.open("wb") as log, processes.child(command, stderr=log.fileno()) as worker:
-            while worker.poll() is None:
-                sign.check()
-                status = job.status()
-                if status is not None and status.phase == "computing":
-                    on_fraction(status.fraction)
-                time.sleep(_POLL)
-        sign.check()  # it may have been the sign that ended the worker
-        result = job.result()
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._idle: list[_Worker] = []
+
+    async def connect(self) -> bool:
+        return False
+
+    async def set_up(self) -> None:
+        """Nothing is to be done."""
+
+    async def upload(self, work: Attempted, on_done: OnDone) -> int:
+        return 0
+
+    async def compute(self, work: Attempted, on_done: OnDone) -> float | None:
+        result = work.directory.result()
+        if result is None or result.error is not None:
+            await self._run(work, on_done)
+            result = work.directory.result()
         if result is None:
-            said = job.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = said[-1] if said else "it said nothing"
-            raise TaskError(f"The worker ended with code {worker.returncode} and no result: {last}", file=job.log)
-        return result
+            raise CrashError("The worker ended without a result.", file=work.directory.log)
+        result.raise_error()
+        return None
+
+    async def _run(self, work: Attempted, on_done: OnDone) -> None:
+        worker = self._idle.pop() if self._idle else await to_thread.run_sync(_Worker)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch, work, on_done)
+                answered = await to_thread.run_sync(worker.run, work.folder, abandon_on_cancel=True)
+                tasks.cancel_scope.cancel()
+        except BaseException:
+            worker.end()
+            raise
+        if not answered:
+            code, said = worker.end()
+            work.directory.log.write_text(said, encoding="utf-8")
+            last = said.strip().splitlines()[-1:] or ["it said nothing"]
+            raise CrashError(f"The worker ended with code {code} and no result: {last[0]}", file=work.directory.log)
+        if worker.jobs < _JOBS:
+            self._idle.append(worker)
+        else:
+            worker.end()
+
+    @staticmethod
+    async def _watch(work: Attempted, on_done: OnDone) -> None:
+        while True:
+            await anyio.sleep(_LOOK)
+            status = work.directory.status()
+            if status is not None and status.phase == "computing":
+                on_done(status.fraction)
+
+    async def download(self, work: Attempted, on_done: OnDone) -> int:
+        return 0
+
+    async def discard(self, work: Attempted) -> None:
+        await to_thread.run_sync(remove_attempt, work.folder)
+
+    async def close(self) -> None:
+        while self._idle:
+            self._idle.pop().end()
+
+
+class _Worker:
+    """``python -m montage_ai.worker serve``."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self._stack = contextlib.ExitStack()
+        self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())
+        # -P: the folder that the program was started in may hold anything, a random.py too.
+        command = [sys.executable, "-P", "-m", "montage_ai.worker", "serve"]
+        self._process = self._stack.enter_context(
+            processes.child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.fileno())
+        )
+
+    def run(self, folder: Path) -> bool:
+        """Have it run the job in ``folder``. Returns whether it came to the end of it."""
+        self.jobs += 1
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(f"{folder}\n".encode("utf-8", "surrogateescape"))
+            self._process.stdin.flush()
+            return self._process.stdout.readline() == b"done\n"
+        except (OSError, ValueError):  # it has ended, or was ended meanwhile
+            return False
+
+    def end(self) -> tuple[int | None, str]:
+        """End it, if it runs. Returns its code and what it said."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.2 if self.jobs else 0)
+        code = self._process.poll()
+        self._log.seek(0)
+        said = self._log.read().decode("utf-8", "replace")
+        self._stack.close()
+        return code, said

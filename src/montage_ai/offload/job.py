@@ -1,0 +1,62 @@
+"""A job as whoever asked for it sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from montage_ai.offload.states import ENDS, Progress, State
+from montage_ai.tasks.task import Payload, Task
+
+_LOOK = 0.5  # seconds: on Windows nothing else lets Ctrl-C through
+
+
+@dataclass(eq=False)
+class Job:
+    """One task that is being done, like a ``concurrent.futures.Future`` of its outputs."""
+
+    id: str
+    task: Task
+    progress: Progress = Progress(State.QUEUED)
+    _future: Future[Payload] = field(default_factory=Future)
+    _cancel: Callable[[], None] = lambda: None
+
+    @property
+    def status(self) -> State:
+        """What it is doing."""
+        return self.progress.state
+
+    def result(self, timeout: float | None = None) -> Payload:
+        """Its outputs, waited for. Raises the error that it failed with, ``CancelledError``, or ``TimeoutError``."""
+        if timeout is not None:
+            return self._future.result(timeout)
+        while True:
+            try:
+                return self._future.result(_LOOK)
+            except TimeoutError:
+                if self._future.done():  # it was the work that raised it
+                    raise
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error that it failed with, waited for; None where it succeeded."""
+        return self._future.exception(timeout)
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Give it up: what runs is ended, and what lies elsewhere is removed."""
+        self._cancel()
+
+    def cancelled(self) -> bool:
+        return self._future.cancelled()
+
+    def add_done_callback(self, told: Callable[[Job], None]) -> None:
+        """Have ``told`` called when it has ended, at once where it has; maybe from another thread."""
+        self._future.add_done_callback(lambda _: told(self))
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDS

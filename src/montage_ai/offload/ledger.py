@@ -1,0 +1,205 @@
+"""The scheduler's book as it really is: options from the cost model, everything that happens in the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from montage_ai.errors import MontageError
+from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.costs import DOWNLINK, SET_UP, UPLINK, Key
+from montage_ai.offload.options import LOCAL, Option
+from montage_ai.offload.run import Attempt, Run
+from montage_ai.offload.states import State
+from montage_ai.offload.store import Store
+from montage_ai.tasks.task import Line, Needs, Task, Variant, Work
+from montage_ai.worker.machine import Machine, device_here, this_machine
+
+_MOST = 0.5  # of a payload must have moved for its time to say something of the link
+_ADVANCES = 1.0  # seconds between two records of how far a job is
+
+
+class Ledger:
+    """Predicts from the measurements in ``store``, and records there. ``folder`` holds the jobs' directories.
+
+    ``keys`` are the digests by which the results of a job's variants are remembered.
+    """
+
+    def __init__(self, store: Store, folder: Path, key_of: Callable[[Task, Variant], str]) -> None:
+        self._store, self._folder, self._key_of = store, folder, key_of
+        self._costs = store.measurements.costs()
+        self._machines: dict[str, Machine | None] = {}
+        self._works: dict[str, Mapping[str, Work]] = {}
+        self._told: dict[str, float] = {}
+        self.on_notice: Callable[[str], None] = lambda _: None
+
+    # Predictions
+
+    def options(self, run: Run, executor: str) -> tuple[Option, ...] | str:
+        return self.offers(run.task, executor, self._works_of(run))
+
+    def offers(self, task: Task, executor: str, works: Mapping[str, Work]) -> tuple[Option, ...] | str:
+        """The ways to do ``task`` at ``executor``, or the reason why there is none."""
+        machine = self.machine(executor, task.needs)
+        if machine is not None and (lacking := lacks(machine, task.needs)):
+            return lacking
+        variants = [v for v in task.variants() if (v.here if executor == LOCAL else v.there)]
+        return tuple(self._option(task, variant, executor, works[variant.name]) for variant in variants)
+
+    def _option(self, task: Task, variant: Variant, executor: str, work: Work) -> Option:
+        prior, computing = variant.prior, self._key(task, variant, "compute", self.device(executor))
+        compute = self._costs.line(computing, prior.compute)(work.units)
+        measured = self._costs.observed(computing) > 0
+        if executor == LOCAL:
+            return Option(executor, variant.name, 0.0, 0.0, compute, 0.0, 0.0, measured)
+        prepare, finish = (
+            self._costs.line(self._key(task, variant, step, self.device(LOCAL)), line)(units)
+            for step, line, units in (("prepare", prior.prepare, work.prepare), ("finish", prior.finish, work.finish))
+        )
+        up, down = self.link(executor, "up")(work.up), self.link(executor, "down")(work.down)
+        return Option(executor, variant.name, prepare, up, compute, down, finish, measured)
+
+    def link(self, executor: str, direction: str) -> Line:
+        """Seconds for bytes, ``up`` or ``down``."""
+        return self._costs.line(Key(direction, executor), UPLINK if direction == "up" else DOWNLINK)
+
+    def link_is_measured(self, executor: str, direction: str) -> bool:
+        return self._costs.observed(Key(direction, executor)) > 0
+
+    def device(self, executor: str) -> str:
+        """What the pace at an executor depends on."""
+        if executor == LOCAL:
+            return _device_here()
+        machine = self.machine(executor, Needs())
+        return machine.device if machine else executor
+
+    def machine(self, executor: str, needs: Needs) -> Machine | None:
+        """What is known of an executor's machine; this one is examined only where something is needed."""
+        if executor == LOCAL:
+            return _this_machine(self._folder) if needs != Needs() else None
+        if executor not in self._machines:
+            self._machines[executor] = self._store.machines.get(executor).machine
+        return self._machines[executor]
+
+    def remember_machine(self, executor: str, machine: Machine) -> None:
+        self._machines[executor] = machine
+        self._store.machines.remember(executor, machine)
+
+    def set_up_seconds(self, executor: str) -> float:
+        return self._costs.line(Key("set up", executor), SET_UP)(1.0)
+
+    # Attempts
+
+    def attempt(self, run: Run, option: Option) -> Attempted:
+        task: Task = run.task
+        variant = task.variant(option.variant)
+        folder = self._folder / run.id / f"{option.executor}-{variant.name}"
+        number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds)
+        return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number)
+
+    def began(self, attempt: Attempt[Attempted]) -> None:
+        """It is recorded with the attempt's number already."""
+
+    def ended(self, attempt: Attempt[Attempted], outcome: str, cause: str, seconds: float) -> None:
+        self._store.end_attempt(attempt.work.record, outcome, cause, seconds)
+
+    def took(self, attempt: Attempt[Attempted], step: State, seconds: float, share: float) -> None:
+        work, option = attempt.work, attempt.option
+        size = self._works_of(attempt.run)[work.variant.name]
+        if step is State.PREPARING:
+            attempt.sizes[State.UPLOADING] = sum(file.size for file in work.directory.spec().files.values())
+        elif step is State.RUNNING and option.executor != LOCAL and (result := work.directory.expected()):
+            attempt.sizes[State.DOWNLOADING] = sum(output.size for output in result.outputs.values())
+        if step in (State.UPLOADING, State.DOWNLOADING):
+            if share >= _MOST:
+                direction, predicted = ("up", option.up) if step is State.UPLOADING else ("down", option.down)
+                planned = size.up if step is State.UPLOADING else size.down
+                fits = 0.5 * planned <= attempt.sizes.get(step, 0) <= 2 * planned
+                self._learn(
+                    Key(direction, option.executor),
+                    attempt.sizes.get(step, 0) * share,
+                    seconds,
+                    predicted if fits and share == 1 else None,
+                )
+        elif step is State.RUNNING:
+            key = self._key(attempt.run.task, work.variant, "compute", self.device(option.executor))
+            self._learn(key, size.units * share, seconds, option.compute if share == 1 else None)
+        elif option.executor != LOCAL:
+            before = step is State.PREPARING
+            key = self._key(attempt.run.task, work.variant, "prepare" if before else "finish", self.device(LOCAL))
+            predicted = option.prepare if before else option.finish
+            self._learn(key, size.prepare if before else size.finish, seconds, predicted)
+
+    def was_set_up(self, executor: str, seconds: float) -> None:
+        self._learn(Key("set up", executor), 1.0, seconds, None)
+
+    def _learn(self, key: Key, units: float, seconds: float, predicted: float | None) -> None:
+        if units > 0:
+            self._costs.observe(key, units, seconds)
+            self._store.measurements.add(key, units, seconds, predicted)
+
+    # Jobs
+
+    def moved(self, run: Run, state: State, attempt: Attempt[Attempted] | None, cause: str) -> None:
+        executor, variant = (attempt.option.executor, attempt.option.variant) if attempt else (None, None)
+        self._store.move(run.id, state, cause or None, executor=executor, variant=variant)
+
+    def advanced(self, job: str, fraction: float) -> None:
+        """Record how far a job is, not too often."""
+        now = time.monotonic()
+        if now - self._told.get(job, 0.0) >= _ADVANCES:
+            self._told[job] = now
+            self._store.advance(job, fraction)
+
+    # Executors
+
+    def pause(self, executor: str) -> tuple[int, float]:
+        return self._store.machines.pause(executor)
+
+    def answered(self, executor: str) -> None:
+        if executor != LOCAL:
+            self._store.machines.answered(executor)
+
+    def did_not_answer(self, executor: str, times: int, pause: float, error: MontageError) -> None:
+        self._store.machines.did_not_answer(executor, times, pause, error.what)
+
+    def notice(self, text: str) -> None:
+        self.on_notice(text)
+
+    def _works_of(self, run: Run) -> Mapping[str, Work]:
+        if run.id not in self._works:
+            self._works[run.id] = works_of(run.task)
+        return self._works[run.id]
+
+    @staticmethod
+    def _key(task: Task, variant: Variant, step: str, device: str) -> Key:
+        return Key(f"{task.name}/{variant.name}/{step}", device)
+
+
+def works_of(task: Task) -> dict[str, Work]:
+    """How large each of a task's variants is."""
+    return {variant.name: variant.work for variant in task.variants()}
+
+
+def lacks(machine: Machine, needs: Needs) -> str:
+    """What a machine lacks of what is needed, in words; empty where that is nothing."""
+    lacking = [f"the FFmpeg filter {name}" for name in sorted(needs.filters - machine.filters)]
+    lacking += [f"the package {name}" for name in sorted(needs.packages - machine.packages)]
+    if machine.memory and machine.memory < needs.memory:
+        lacking.append(f"{needs.memory:g} GB of memory")
+    if needs.gpu and machine.gpu is None:
+        lacking.append("a GPU")
+    return f"lacks {', '.join(lacking)}" if lacking else ""
+
+
+@cache
+def _device_here() -> str:
+    return device_here()
+
+
+@cache
+def _this_machine(folder: Path) -> Machine:
+    folder.mkdir(parents=True, exist_ok=True)
+    return this_machine(folder)

@@ -1,0 +1,84 @@
+"""Which executors take part: this machine, and those that are configured, enabled and asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from montage_ai.errors import UserError
+from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.executors.executor import Executor
+from montage_ai.offload.executors.local import LocalExecutor
+from montage_ai.offload.ledger import Ledger
+from montage_ai.offload.options import LOCAL
+from montage_ai.offload.remote.executor import RemoteExecutor
+from montage_ai.offload.settings import LocalSettings, OffloadSettings, SshSettings, load_settings
+from montage_ai.offload.store import Store
+from montage_ai.offload.transports.decorators import Retrying
+from montage_ai.parallel import cores
+
+Mode = str | None
+"""``never``, ``auto``, an executor's name, or None: ``auto`` where something is enabled."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The executors that take part; ``only`` is the one that is to do all that it can."""
+
+    executors: Sequence[Executor[Attempted]]
+    only: str | None = None
+    spare: float = 0.0
+
+
+def open_executors(
+    mode: Mode, store: Store, ledger: Ledger, executors: Sequence[Executor[Attempted]] | None = None
+) -> Places:
+    """The executors for ``mode``; no file leaves this machine but to those that are enabled.
+
+    Raises ``UserError`` for an executor that is not configured or not enabled, ``ConfigError`` for a broken configuration.
+    """
+    local = LocalExecutor(cores())
+    if executors is not None:
+        return Places([local, *executors], None if mode in (None, "auto", "never") else mode)
+    if mode in ("never", LOCAL):
+        return Places([local])
+    settings = load_settings()
+    if mode in (None, "auto"):
+        names = [name for name in settings.executors if is_enabled(name, settings, store)]
+        return Places([local, *(open_remote(name, settings, store, ledger) for name in names)], None, settings.spare)
+    settings.executor(mode)
+    if not is_enabled(mode, settings, store):
+        hint = f"Allow it once with `montage-ai offload enable {mode}`: it says what leaves this machine."
+        raise UserError(f"The executor {mode!r} is not enabled.", hint=hint)
+    return Places([local, open_remote(mode, settings, store, ledger)], mode, settings.spare)
+
+
+def is_enabled(name: str, settings: OffloadSettings, store: Store) -> bool:
+    """Whether its owner has allowed files to go to the machine that the name means now."""
+    return store.machines.get(name).enabled == settings.executor(name).identity
+
+
+def open_remote(name: str, settings: OffloadSettings, store: Store, ledger: Ledger) -> RemoteExecutor:
+    """The executor called ``name``; nothing is reached yet."""
+    one = settings.executor(name)
+
+    def is_stale(place: str) -> bool:
+        """Whether a directory there belongs to a job of ours that has ended; one that we do not know may be another's."""
+        jobs = store.find(place[:36])
+        return bool(jobs) and jobs[0].has_ended
+
+    return RemoteExecutor(
+        name,
+        Retrying(one.transport()),
+        python=one.python,
+        slots=_slots(name, one, store),
+        on_machine=lambda machine: ledger.remember_machine(name, machine),
+        is_stale=is_stale,
+    )
+
+
+def _slots(name: str, one: SshSettings | LocalSettings, store: Store) -> int:
+    machine = store.machines.get(name).machine
+    if one.slots is not None:
+        return one.slots
+    return 1 if machine is None or machine.gpu else max(1, machine.processors // 2)

@@ -1,0 +1,166 @@
+"""The executor on another machine, over any transport."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Callable, Mapping
+
+import anyio
+from anyio import to_thread
+
+from montage_ai.errors import (
+    CrashError,
+    DiskFullError,
+    MissingExtraError,
+    RuntimeLostError,
+    UnsuitedError,
+)
+from montage_ai.offload import transfer
+from montage_ai.offload.attempted import Attempted, remove_attempt
+from montage_ai.offload.executors.executor import Executor, OnDone
+from montage_ai.offload.program import program
+from montage_ai.offload.remote import scripts
+from montage_ai.offload.remote.answers import answer, first, parse
+from montage_ai.offload.remote.bootstrap import Bootstrap, environment_in
+from montage_ai.offload.transfer import Parcel
+from montage_ai.offload.transports.transport import Transport
+from montage_ai.worker.jobdir import JobSpec, Result, Status
+from montage_ai.worker.machine import Machine
+
+_MARGIN = 200_000_000  # bytes that must be free beyond what a job brings and makes
+_FIRST_LOOK, _SLOWER = 0.5, 1.5  # seconds of the first look at a job, and how much longer each further one is
+
+
+class RemoteExecutor(Executor[Attempted]):
+    """Runs jobs on the machine that ``transport`` reaches.
+
+    ``on_machine`` is told what the machine is; ``is_stale`` says of the name of a job's directory there whether it is of
+    a job of ours that has ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        *,
+        python: str | None = None,
+        slots: int = 1,
+        on_machine: Callable[[Machine], None] = lambda _: None,
+        is_stale: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.name, self.slots = name, slots
+        self._transport = transport
+        self._bootstrap = Bootstrap(transport, python)
+        self._on_machine, self._is_stale = on_machine, is_stale
+        self._python: str | None = None
+        self._free = 0
+
+    async def connect(self) -> bool:
+        lines = answer(await self._transport.run(scripts.hello(program().name)), "hello")
+        self._free = int(first(lines, "free") or 0) * 1024
+        for job in lines.get("job", []):
+            if self._is_stale(job):
+                answer(await self._transport.run(scripts.discard(job)), "discarded")
+        self._python = environment_in(lines)
+        return self._python is None
+
+    async def set_up(self) -> None:
+        self._python = await self._bootstrap.make()
+        self._on_machine(await self._bootstrap.examine(self._python))
+
+    async def examine(self) -> Machine | None:
+        """What the machine is; None where it is not set up."""
+        if await self.connect() or self._python is None:
+            return None
+        machine = await self._bootstrap.examine(self._python)
+        self._on_machine(machine)
+        return machine
+
+    async def upload(self, work: Attempted, on_done: OnDone) -> int:
+        spec = work.directory.spec()
+        parcels = _parcels(work, spec)
+        size = sum(parcel.size for parcel in parcels)
+        if self._free < 2 * size + _MARGIN:
+            have = f"{self._free / 1e9:.1f} GB are free on {self.name}"
+            raise UnsuitedError(f"{have}, too few for {size / 1e9:.1f} GB of input.", hint="Free some space there.")
+        moved = await transfer.send(self._transport, parcels, _share(size, on_done))
+        there = spec.model_copy(update={"files": {name: file.elsewhere() for name, file in spec.files.items()}})
+        inputs = [(name, file.sha256) for name, file in spec.files.items()]
+        answer(await self._transport.run(scripts.stage(work.place, there.model_dump_json(), inputs)), "staged")
+        return moved
+
+    async def compute(self, work: Attempted, on_done: OnDone) -> float | None:
+        assert self._python is not None
+        start = scripts.start(work.place, program().name, self._python)
+        lines = answer(await self._transport.run(start), "started")
+        if "gone" in lines:
+            raise RuntimeLostError(f"What lay on {self.name} for this job is gone.")
+        result = await self._follow(work, on_done)
+        if result.error is not None and result.error.kind in (DiskFullError.__name__, MissingExtraError.__name__):
+            raise UnsuitedError(f"{self.name} cannot do it: {result.error.what}", hint=result.error.hint)
+        result.raise_error()
+        work.directory.outputs.mkdir(parents=True, exist_ok=True)
+        work.directory.expect(result)
+        return result.seconds
+
+    async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
+        """Look at the job until it has ended, less and less often; a crash is told with the end of its log."""
+        seconds = _FIRST_LOOK
+        while True:
+            began = anyio.current_time()
+            done = await self._transport.run(scripts.follow(work.place, seconds), timeout=seconds + 30)
+            lines = answer(done, "followed")
+            if "gone" in lines:
+                raise RuntimeLostError(f"{self.name} has begun a new life; what lay there is gone.")
+            if "status" in lines:
+                status = parse(Status, first(lines, "status"))
+                on_done(status.fraction if status.phase != "verifying" else 0.0)
+            if "result" in lines:
+                return parse(Result, base64.b64decode(first(lines, "result")).decode("utf-8", "replace"))
+            if "alive" not in lines:
+                raise self._crash(lines)
+            if anyio.current_time() - began < 0.5 * seconds:  # it was not waited for there: wait here
+                await anyio.sleep(0.5 * seconds)
+            seconds = min(seconds * _SLOWER, self._transport.patience)
+
+    def _crash(self, lines: Mapping[str, list[str]]) -> CrashError:
+        code = first(lines, "exit") or "?"
+        said = base64.b64decode(first(lines, "log") or "").decode("utf-8", "replace").strip().splitlines()
+        killed = " (killed: perhaps it had too little memory)" if code == "137" else ""
+        last = f": {said[-1]}" if said else "."
+        return CrashError(f"The worker on {self.name} ended with code {code}{killed} and no result{last}")
+
+    async def download(self, work: Attempted, on_done: OnDone) -> int:
+        result = work.directory.expected()
+        if result is None:
+            raise RuntimeLostError("The job's result is not known any more.")
+        size = sum(output.size for output in result.outputs.values())
+        if shutil.disk_usage(work.folder).free < size + _MARGIN:
+            raise DiskFullError("There is no space for the result.", file=work.folder, hint="Free some space.")
+        moved, before = 0, 0
+        for name, output in result.outputs.items():
+            parcel = Parcel(work.directory.outputs / name, output.sha256, output.size)
+            told = _share(size, on_done, before)
+            if not work.directory.has(name, output):
+                moved += await transfer.fetch(self._transport, f"jobs/{work.place}/outputs/{name}", parcel, told)
+            before += output.size
+        work.directory.write_result(result)
+        return moved
+
+    async def discard(self, work: Attempted) -> None:
+        answer(await self._transport.run(scripts.discard(work.place)), "discarded")
+        await to_thread.run_sync(remove_attempt, work.folder)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+def _parcels(work: Attempted, spec: JobSpec) -> list[Parcel]:
+    return [
+        Parcel(file.path or work.directory.inputs / name, file.sha256, file.size) for name, file in spec.files.items()
+    ]
+
+
+def _share(size: int, on_done: OnDone, before: int = 0) -> transfer.OnBytes:
+    return lambda done: on_done((before + done) / size if size else 1.0)

@@ -1,0 +1,162 @@
+"""The shell scripts that are run on other machines. All may be run twice.
+
+In the folder of ours there:
+
+    program/DIGEST/     the worker and all below it
+    environment.json    which Python to use; environment/ where one had to be made
+    blobs/              files by content; see ``transfer``
+    jobs/JOB/           job.json, inputs/, outputs/, ... as everywhere, and
+      boot, pid, exit   the machine's life in which it was started, its process group, and how that ended
+
+A job is lost only with its machine's life: when its directory is gone, or was started in another life.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Sequence
+
+OLD = 7  # days after which what nobody asked for is removed
+
+_BOOT = """\
+boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid 2>/dev/null || echo unknown; }
+"""
+
+_ALIVE = """\
+# alive JOB: whether its process group runs, and is the one that was started (numbers of processes come again)
+born() { [ ! -r /proc/$1/stat ] || sed 's/.*) //' /proc/$1/stat | cut -d' ' -f20; }
+alive() {
+  [ -f jobs/$1/pid ] && [ ! -f jobs/$1/exit ] || return 1
+  read -r pid began < jobs/$1/pid
+  kill -0 $pid 2>/dev/null && [ "$(born $pid)" = "$began" ]
+}
+"""
+
+
+def hello(program: str) -> str:
+    """Who is there: its life, what is ready, free kilobytes, and the jobs that lie there."""
+    return f"""{_BOOT}
+mkdir -p jobs blobs program || exit 3
+find jobs blobs -mindepth 1 -maxdepth 1 -mtime +{OLD} -exec rm -rf {{}} + 2>/dev/null
+echo boot $(boot)
+[ -f program/{program}/ready ] && [ -s environment.json ] && echo environment $(base64 < environment.json | tr -d '\\n')
+echo free $(df -Pk . | tail -1 | awk '{{print $4}}')
+for job in $(ls jobs); do echo job $job; done
+echo hello"""
+
+
+def find_python(configured: str | None) -> str:
+    """Each Python that is there: its version, its path."""
+    names = shlex.quote(configured) if configured else "python3.14 python3.13 python3.12 python3.11 python3 python"
+    return f"""\
+for name in {names}; do
+  path=$(command -v "$name") || continue
+  version=$("$path" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) && echo $version "$path"
+done
+echo listed"""
+
+
+def unpack(program: str, blob: str, python: str) -> str:
+    """The program, from the zip that was sent."""
+    return f"""\
+if [ ! -f program/{program}/ready ]; then
+  rm -rf program/{program}.new && {shlex.quote(python)} -m zipfile -e {blob} program/{program}.new || exit 4
+  rm -rf program/{program}; mv program/{program}.new program/{program} && touch program/{program}/ready || exit 4
+fi
+rm -f {blob}
+for other in $(ls program); do [ $other = {program} ] || find program/$other -maxdepth 0 -mtime +1 -exec rm -rf {{}} +; done
+echo unpacked"""
+
+
+def make_environment(program: str, python: str, requirements: Sequence[str]) -> str:
+    """The worker's Python; the answer is environment.py's."""
+    arguments = " ".join(map(shlex.quote, requirements))
+    script = f"program/{program}/montage_ai/worker/environment.py"
+    return f"{shlex.quote(python)} -I {script} . {arguments}; echo made"
+
+
+def doctor(program: str, python: str) -> str:
+    return f"{worker(program, python)} doctor; echo examined"
+
+
+def worker(program: str, python: str) -> str:
+    """How the worker is called, with the folder that it keeps its own things in."""
+    return (
+        f'PYTHONPATH="$PWD/program/{program}" MONTAGE_AI_HOME="$PWD/home" PYTHONDONTWRITEBYTECODE= '
+        f"{shlex.quote(python)} -P -m montage_ai.worker"
+    )
+
+
+def stage(job: str, spec: str, inputs: Sequence[tuple[str, str]]) -> str:
+    """A job's directory, with its inputs linked from the blobs. What another life of the machine left there goes first."""
+    links = "\n".join(
+        f"[ -f inputs/{name} ] || ln ../../blobs/{digest} inputs/{name} 2>/dev/null || "
+        f"cp ../../blobs/{digest} inputs/{name} || exit 4"
+        for name, digest in inputs
+    )
+    digests = " ".join(digest for _, digest in inputs)
+    encoded = base64.encodebytes(spec.encode()).decode("ascii")
+    return f"""{_BOOT}
+if [ -f jobs/{job}/boot ] && [ "$(cat jobs/{job}/boot)" != "$(boot)" ]; then rm -rf jobs/{job}; fi
+mkdir -p jobs/{job}/inputs && cd jobs/{job} || exit 4
+{links}
+base64 -d > job.json.new <<'END' || exit 4
+{encoded}END
+echo "{digests}" > digests && mv job.json.new job.json || exit 4
+echo staged"""
+
+
+def start(job: str, program: str, python: str) -> str:
+    """Start a job's worker, if it was not started: with no terminal, nothing to read, and a session of its own.
+
+    Whoever makes ``started`` is the one who starts, so that of two calls only one does.
+    """
+    return f"""{_BOOT}{_ALIVE}
+cd jobs/{job} 2>/dev/null || {{ echo gone; echo started; exit; }}
+if [ ! -f result.json ] && mkdir started 2>/dev/null; then
+  boot > boot
+  cat > run.sh <<'END'
+{_ALIVE}
+echo $$ $(born $$) > pid.new; mv pid.new pid
+cd ../..
+{worker(program, python)} jobs/{job} > /dev/null 2> jobs/{job}/log.txt
+echo $? > jobs/{job}/exit.new; mv jobs/{job}/exit.new jobs/{job}/exit
+END
+  if command -v setsid >/dev/null; then setsid sh run.sh </dev/null >/dev/null 2>&1 &
+  else nohup sh run.sh </dev/null >/dev/null 2>&1 & fi
+  tries=0; while [ ! -f pid ] && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+fi
+echo started"""
+
+
+def follow(job: str, seconds: float) -> str:
+    """How a job is: waits up to ``seconds`` for its end, then tells all."""
+    rounds = max(1, round(seconds / 0.1))
+    return f"""{_BOOT}{_ALIVE}
+if [ ! -d jobs/{job} ]; then echo gone; echo followed; exit; fi
+round=0
+while [ $round -lt {rounds} ] && [ ! -f jobs/{job}/result.json ] && alive {job}; do sleep 0.1; round=$((round + 1)); done
+alive {job} && echo alive
+[ ! -f jobs/{job}/boot ] || [ "$(cat jobs/{job}/boot)" = "$(boot)" ] || echo gone
+[ ! -f jobs/{job}/status.json ] || echo status $(cat jobs/{job}/status.json)
+[ ! -f jobs/{job}/exit ] || echo exit $(cat jobs/{job}/exit)
+[ ! -f jobs/{job}/result.json ] || echo result $(tr -d '\\n' < jobs/{job}/result.json | base64 | tr -d '\\n')
+[ -f jobs/{job}/result.json ] || [ ! -f jobs/{job}/exit ] || echo log $(tail -c 600 jobs/{job}/log.txt | base64 | tr -d '\\n')
+echo followed"""
+
+
+def discard(job: str) -> str:
+    """End a job if it runs, and remove what was made for it: also its inputs, where no other job there has them."""
+    return f"""{_ALIVE}
+if alive {job}; then
+  kill -TERM -- -$pid 2>/dev/null || kill -TERM $pid 2>/dev/null
+  tries=0; while alive {job} && [ $tries -lt 20 ]; do sleep 0.1; tries=$((tries + 1)); done
+  if alive {job}; then kill -KILL -- -$pid 2>/dev/null || kill -KILL $pid 2>/dev/null; fi
+fi
+digests=$(cat jobs/{job}/digests 2>/dev/null)
+rm -rf jobs/{job}
+for digest in $digests; do
+  [ ! -f blobs/$digest ] || [ "$(ls -ld blobs/$digest | awk '{{print $2}}')" -gt 1 ] || rm -f blobs/$digest
+done
+echo discarded"""

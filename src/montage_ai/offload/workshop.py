@@ -1,0 +1,75 @@
+"""The steps of a job on this machine: what is to travel is made, and of what came back the result."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from anyio import to_thread
+
+from montage_ai.errors import MontageError, VerificationError
+from montage_ai.media.files import telling_disk_errors
+from montage_ai.offload.attempted import Attempted, remove_attempt
+from montage_ai.offload.cache import ResultCache
+from montage_ai.tasks.task import Payload
+from montage_ai.worker.jobdir import JobSpec, stage_in_place
+
+
+class Workshop:
+    """Prepares attempts in their folders, and keeps what they came to in ``cache``."""
+
+    def __init__(self, cache: ResultCache) -> None:
+        self._cache = cache
+
+    async def prepare(self, work: Attempted) -> None:
+        """Lay the attempt's directory out; one that is laid out already is left as it is."""
+        await to_thread.run_sync(partial(_prepare, work))
+
+    async def finish(self, work: Attempted) -> Payload:
+        """Make the result of the outputs, remember it and return it as it is remembered."""
+        return await to_thread.run_sync(self._finish, work)
+
+    def _finish(self, work: Attempted) -> Payload:
+        directory = work.directory
+        with telling_disk_errors(work.folder):
+            result = directory.result()
+            if result is None:
+                raise VerificationError("The job's result is not what the worker said.", file=work.folder)
+            made = work.variant.finish(directory.output_payload(result), directory.outputs)
+            kept = self._cache.keep(work.key, made)
+            remove_attempt(work.folder)
+            return kept
+
+
+def _prepare(work: Attempted) -> None:
+    directory = work.directory
+    if _is_laid_out(work):
+        return
+    with telling_disk_errors(work.folder):
+        directory.path.mkdir(parents=True, exist_ok=True)
+        payload = work.variant.prepare(directory.path)
+        directory.create(_spec(work, payload))
+
+
+def _is_laid_out(work: Attempted) -> bool:
+    """Whether an earlier program has done it, and what it made or named is still the same."""
+    if not (work.folder / "job.json").exists():
+        return False
+    try:
+        spec = work.directory.spec()
+        work.directory.payload(spec)
+    except MontageError:
+        return False
+    return spec.id == work.job and spec.version == work.task.version
+
+
+def _spec(work: Attempted, payload: Payload) -> JobSpec:
+    digests = {file.path: file.sha256 for file in work.task.inputs()}
+    return JobSpec(
+        id=work.job,
+        task=work.task.name,
+        version=work.task.version,
+        variant=work.variant.name,
+        parameters=work.task.travelling(),
+        files={name: stage_in_place(path, digests.get(path)) for name, path in payload.files.items()},
+        data=dict(payload.data),
+    )
