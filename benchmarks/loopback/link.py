@@ -114,9 +114,7 @@ class Link:
         for one in (writer, far_writer):
             one.close()
 
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: _Direction
-    ) -> None:
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: _Direction) -> None:
         """Carry one direction of one connection."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         waiting, room = 0, asyncio.Event()

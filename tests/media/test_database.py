@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    database = Database(path, SCHEMA, 1)
+    database = Database(path, SCHEMA)
     yield database
     database.close()
 
@@ -38,7 +38,7 @@ def db(path: Path) -> Iterator[Database]:
 def test_what_was_written_is_there_when_it_is_opened_again(db: Database, path: Path) -> None:
     db.write(INSERT, "a", 1)
     db.close()
-    again = Database(path, SCHEMA, 1)
+    again = Database(path, SCHEMA)
     assert again.all(ALL) == [("a", 1)]
     assert again.one("SELECT size FROM things WHERE name = ?", "a") == (1,)
     assert again.one("SELECT size FROM things WHERE name = ?", "b") is None
@@ -79,7 +79,7 @@ class TestTransaction:
 
 class TestTwoConnections:
     def test_see_each_others_changes_when_they_are_whole(self, db: Database, path: Path) -> None:
-        other = Database(path, SCHEMA, 1)
+        other = Database(path, SCHEMA)
         with db.transaction() as connection:
             connection.execute(INSERT, ("a", 1))
             assert other.all(ALL) == []  # reading does not wait
@@ -87,7 +87,7 @@ class TestTwoConnections:
         other.close()
 
     def test_wait_for_each_other_to_write(self, db: Database, path: Path) -> None:
-        other, written = Database(path, SCHEMA, 1), threading.Event()
+        other, written = Database(path, SCHEMA), threading.Event()
 
         def write() -> None:
             other.write(INSERT, "b", 2)
@@ -107,14 +107,14 @@ class TestTwoConnections:
 
         def work(number: int) -> None:
             together.wait()
-            database = Database(path, SCHEMA, 1)
+            database = Database(path, SCHEMA)
             for n in range(10):
                 database.write(INSERT, f"{number} {n}", n)
             database.close()
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(work, range(4)))
-        database = Database(path, SCHEMA, 1)
+        database = Database(path, SCHEMA)
         assert len(database.all(ALL)) == 40
         database.close()
 
@@ -135,12 +135,12 @@ class TestTwoConnections:
 class TestRefusing:
     def refused(self, path: Path, match: str) -> None:
         with pytest.raises(UserError, match=match) as caught:
-            Database(path, SCHEMA, 1)
+            Database(path, SCHEMA)
         assert caught.value.file == str(path)
         assert caught.value.hint
 
     def test_a_newer_schema(self, path: Path) -> None:
-        Database(path, SCHEMA, 2).close()
+        Database(path, SCHEMA, "CREATE TABLE more (x)").close()
         before = path.read_bytes()
         self.refused(path, "newer version")
         assert path.read_bytes() == before
@@ -157,7 +157,7 @@ class TestRefusing:
         content = bytearray(path.read_bytes())
         content[4096:] = b"x" * (len(content) - 4096)
         path.write_bytes(content)
-        again = Database(path, SCHEMA, 1)
+        again = Database(path, SCHEMA)
         with pytest.raises(UserError, match="is damaged") as caught:
             again.all(ALL)
         assert caught.value.file == str(path)

@@ -60,8 +60,8 @@ def make_montage(
     """Cut the clips in ``footage`` (folders and files) to ``music`` and write the film to ``output``.
 
     Beside it stand the timeline (.otio) and the report (.report.html). ``brief`` says what is wanted (default: the
-    style "dynamic"); with ``plan_only`` everything is decided and nothing rendered. ``offload`` says where heavy steps may
-    run: "never" but here, "auto" (the default once an executor is enabled), or an executor's name. Raises
+    style "dynamic"); with ``plan_only`` everything is decided and nothing rendered. ``offload`` says where heavy steps
+    may run: "never" but here, "auto" (the default once an executor is enabled), or an executor's name. Raises
     ``MontageError``.
     """
     started = time.monotonic()

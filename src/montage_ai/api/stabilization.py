@@ -120,7 +120,7 @@ class StabilizationService:
         done = {}
         with Offloader(self.offload, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
             for task, made in offloader.map(list(outputs), on_progress):
-                for output in outputs[cast(Stabilize, task)]:
+                for output in outputs[cast("Stabilize", task)]:
                     done[output] = _write(good[output], output, made, library)
         return done
 

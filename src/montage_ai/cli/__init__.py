@@ -12,6 +12,8 @@ COMMANDS = {
     "make": ("make:make", "Cut footage to a piece of music."),
     "render": ("make:render", "Render a timeline again."),
     "stabilize": ("stabilize:stabilize", "Steady shaky clips."),
+    "offload": ("offload:COMMANDS", "Other machines: allow them, ask how they are, plan, measure."),
+    "jobs": ("jobs:COMMANDS", "The heavy steps: list, watch, retry, cancel."),
     "analyze": ("inspect:analyze", "Look at footage: its shots, and how good they are."),
     "beats": ("inspect:beats", "Find the beats of a piece of music."),
     "styles": ("inspect:styles", "List the styles."),

@@ -22,6 +22,10 @@ INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
+_SETTINGS: dict[str, dict[str, Any]] = {"plan": {"ignore_unknown_options": True, "allow_interspersed_args": False}}
+"""Of commands inside a group: the arguments of ``offload plan`` are another command's."""
+
+
 class Ended(KeyboardInterrupt):
     """The program was told to end, as by Ctrl-C: by closing its terminal, or by ``kill``."""
 
@@ -40,7 +44,13 @@ def run_command(name: str, place: str, arguments: list[str]) -> None:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.command()(guarded(getattr(import_module(f"montage_ai.cli.{module}"), function)))
+    found = getattr(import_module(f"montage_ai.cli.{module}"), function)
+    if isinstance(found, dict):  # a group of commands
+        app.callback()(_group(found))
+        for inner, command in found.items():
+            app.command(inner, context_settings=_SETTINGS.get(inner))(guarded(command))
+    else:
+        app.command()(guarded(found))
     try:
         sys.exit(app(args=arguments, prog_name=f"montage-ai {name}", standalone_mode=False))
     except _UsageError as error:
@@ -50,6 +60,28 @@ def run_command(name: str, place: str, arguments: list[str]) -> None:
         else:
             error.show()
         sys.exit(error.exit_code)
+
+
+def captured(function: Callable[..., None], name: str, arguments: list[str]) -> dict[str, Any]:
+    """What ``function`` would be called with for these arguments, its defaults among them."""
+    kept: dict[str, Any] = {}
+
+    @functools.wraps(function)
+    def keep(**given: Any) -> None:
+        kept.update(given)
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(keep)
+    app(args=arguments, prog_name=f"montage-ai {name}", standalone_mode=False)
+    return kept
+
+
+def _group(commands: dict[str, Callable[..., None]]) -> Callable[[], None]:
+    def group() -> None:
+        pass
+
+    group.__doc__ = (sys.modules[next(iter(commands.values())).__module__].__doc__ or "").partition("\n")[0]
+    return group
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 JsonOption = Annotated[bool, typer.Option("--json", help="Print events, one JSON object a line.")]
 OffloadOption = Annotated[
     str | None,
-    typer.Option(help="Where heavy steps run: never (but here), auto, or an executor. Default: auto once one is enabled."),
+    typer.Option(
+        help="Where heavy steps run: never (but here), auto, or an executor. Default: auto once one is enabled."
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that this program did not make.")]
 
@@ -61,21 +64,27 @@ def make(
     """Cut FOOTAGE to a piece of music."""
     from montage_ai.api.montage import make_montage
 
-    settings = {
-        "duration": duration,
-        "aspect": aspect,
-        "quality": quality,
-        "fps": fps,
-        "density": density,
-        "beat_offset": beat_offset / 1000,
-        "stabilize": stabilize,
-        "sound": sound,
-        "lut": lut,
-        "seed": seed,
-    }
-    brief = _brief(style, pin or [], exclude or [], settings)
+    brief = brief_of(
+        {
+            "style": style,
+            "duration": duration,
+            "aspect": aspect,
+            "quality": quality,
+            "fps": fps,
+            "density": density,
+            "beat_offset": beat_offset,
+            "stabilize": stabilize,
+            "sound": sound,
+            "pin": pin,
+            "exclude": exclude,
+            "lut": lut,
+            "seed": seed,
+        }
+    )
     with showing(as_json=json) as emit:
-        film = make_montage(footage, music, output, brief=brief, plan_only=plan, force=force, offload=offload, emit=emit)
+        film = make_montage(
+            footage, music, output, brief=brief, plan_only=plan, force=force, offload=offload, emit=emit
+        )
     if json:
         print_json("film", **_summary(film))
     elif plan:
@@ -103,21 +112,29 @@ def render(
         typer.echo(f"{printable(str(rendered.path))}: {encoded} encoded, {rendered.reused} reused.")
 
 
-def _brief(style: str, pins: list[str], exclusions: list[str], settings: dict[str, Any]) -> Brief:
+_SETTINGS = ("duration", "aspect", "quality", "fps", "density", "stabilize", "sound", "lut", "seed")
+
+
+def brief_of(given: Mapping[str, Any]) -> Brief:
+    """The brief that ``make``'s options say."""
     from pydantic import ValidationError
 
     from montage_ai.edit.brief import Brief, Exclusion, Pin
     from montage_ai.edit.formats import parse_rate
     from montage_ai.edit.styles import load_style
 
+    settings = {name: given[name] for name in _SETTINGS} | {"beat_offset": given["beat_offset"] / 1000}
     if settings["fps"] is not None:
         try:
             settings["fps"] = parse_rate(settings["fps"])
         except (ValueError, ZeroDivisionError):
             raise UserError(f"--fps is {settings['fps']!r}.", hint="Write 25, 29.97 or 30000/1001.") from None
-    parts = {"pins": tuple(map(Pin.parse, pins)), "exclusions": tuple(map(Exclusion.parse, exclusions))}
+    parts = {
+        "pins": tuple(map(Pin.parse, given["pin"] or [])),
+        "exclusions": tuple(map(Exclusion.parse, given["exclude"] or [])),
+    }
     try:
-        return Brief(style=load_style(style), **parts, **settings)
+        return Brief(style=load_style(given["style"]), **parts, **settings)
     except ValidationError as error:
         fault = error.errors()[0]
         option = "--" + str(fault["loc"][0]).replace("_", "-")

@@ -33,7 +33,7 @@ def stabilize(
     """Steady shaky CLIPS; those that do not shake are copied as they are. A bad one is named, and the rest is done."""
     from montage_ai.api.stabilization import StabilizationService
 
-    clips = _videos(clips)
+    clips = videos(clips)
     outputs = _outputs(clips, output)
     started = time.monotonic()
     with showing(as_json=json) as emit:
@@ -65,7 +65,7 @@ def _tell(job: Job, tally: Tally) -> None:
     tally.set(job.task.model_dump_json(), fraction, told(job), whole=ended)
 
 
-def _videos(places: list[Path]) -> list[Path]:
+def videos(places: list[Path]) -> list[Path]:
     """The files that were named, and the videos in the folders that were."""
     from montage_ai.footage.scan import find_files
     from montage_ai.media.probe import VIDEO_SUFFIXES

@@ -8,6 +8,7 @@ happened: see ``analysis``.
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -61,6 +62,11 @@ class CostModel:
         """How often the step was measured."""
         return len(self._seen[key]) if key in self._seen else 0
 
+    def typical(self, key: Key) -> float:
+        """The median of the seconds that were measured; 0 where there are none."""
+        seen = self._seen.get(key)
+        return statistics.median(one.seconds for one in seen) if seen else 0.0
+
     def line(self, key: Key, prior: Line) -> Line:
         """The line as it is believed now."""
         if (key, prior) not in self._fits:
@@ -71,9 +77,9 @@ class CostModel:
 def fit(prior: Line, seen: Sequence[Observation]) -> Line:
     """The line that explains what was ``seen``, oldest first.
 
-    First the prior is scaled by the weighted median of the observed ratios: one observation corrects a prior that is ten
-    times off, and a single outlier of many changes nothing. Then, where the units differ enough, the line is bent by
-    least squares of relative errors, in which the scaled prior's ends take part with a small weight.
+    First the prior is scaled by the weighted median of the observed ratios: one observation corrects a prior that is
+    ten times off, and a single outlier of many changes nothing. Then, where the units differ enough, the line is bent
+    by least squares of relative errors, in which the scaled prior's ends take part with a small weight.
     """
     if not seen:
         return prior

@@ -18,7 +18,7 @@ class Job:
 
     id: str
     task: Task
-    progress: Progress = Progress(State.QUEUED)
+    progress: Progress = field(default_factory=lambda: Progress(State.QUEUED))
     _future: Future[Payload] = field(default_factory=Future)
     _cancel: Callable[[], None] = lambda: None
 

@@ -38,7 +38,12 @@ class Ledger:
     # Predictions
 
     def options(self, run: Run, executor: str) -> tuple[Option, ...] | str:
-        return self.offers(run.task, executor, self._works_of(run))
+        if run.pinned is not None and run.pinned[0] != executor:
+            return "was not asked for"
+        offers = self.offers(run.task, executor, self._works_of(run))
+        if run.pinned is None or isinstance(offers, str):
+            return offers
+        return tuple(offer for offer in offers if offer.variant == run.pinned[1])
 
     def offers(self, task: Task, executor: str, works: Mapping[str, Work]) -> tuple[Option, ...] | str:
         """The ways to do ``task`` at ``executor``, or the reason why there is none."""
@@ -87,6 +92,18 @@ class Ledger:
         self._machines[executor] = machine
         self._store.machines.remember(executor, machine)
 
+    def is_set_up(self, executor: str) -> bool:
+        """Whether its machine was ready when it was last seen."""
+        return self.machine(executor, Needs()) is not None
+
+    def line(self, task: str, variant: str, step: str, device: str, prior: Line) -> Line:
+        """Seconds for units of a step."""
+        return self._costs.line(Key(f"{task}/{variant}/{step}", device), prior)
+
+    def typical(self, task: str, variant: str, step: str) -> float:
+        """The median of the seconds that a step on this machine took; 0 where it was never measured."""
+        return self._costs.typical(Key(f"{task}/{variant}/{step}", self.device(LOCAL)))
+
     def set_up_seconds(self, executor: str) -> float:
         return self._costs.line(Key("set up", executor), SET_UP)(1.0)
 
@@ -96,7 +113,8 @@ class Ledger:
         task: Task = run.task
         variant = task.variant(option.variant)
         folder = self._folder / run.id / f"{option.executor}-{variant.name}"
-        number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds)
+        size = self._works_of(run)[variant.name]
+        number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds, size)
         return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number)
 
     def began(self, attempt: Attempt[Attempted]) -> None:

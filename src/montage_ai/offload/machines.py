@@ -59,7 +59,7 @@ class Machines:
         self._set(name, silences=silences, away_until=time.time() + pause, error=error)
 
     def pause(self, name: str) -> tuple[int, float]:
-        """Silences in a row, and the seconds that are left of the pause: none that no pause can have, after a clock's jump."""
+        """Silences in a row, and the seconds left of the pause; none where they cannot be (a clock has jumped)."""
         row, now = self.get(name), time.time()
         left = row.away_until - now
         return row.silences, left if 0 < left <= _LONGEST_PAUSE else 0.0

@@ -47,9 +47,9 @@ _WISHES = 1.0  # seconds between two looks at what other programs wish
 class Offloader:
     """Does tasks; used as a context manager. Safe to use from several threads and by several programs.
 
-    ``mode`` is "never" (this machine alone), "auto" (all executors that are enabled), an executor's name, or None: "auto"
-    where something is enabled. ``executors`` takes the place of those that the user has configured. ``on_notice`` is told
-    what the user should know, maybe from another thread.
+    ``mode`` is "never" (this machine alone), "auto" (all executors that are enabled), an executor's name, or None:
+    "auto" where something is enabled. ``executors`` takes the place of those that the user has configured.
+    ``on_notice`` is told what the user should know, maybe from another thread.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class Offloader:
     def submit(self, task: Task, on_progress: OnProgress = lambda _: None) -> Job:
         """Have a task done, unless its outputs are known.
 
-        A job that a program left unfinished when it ended is taken up again; whoever asks for what is being made here gets
-        the same job. ``on_progress`` is called, maybe from another thread, whenever something changes.
+        A job that a program left unfinished when it ended is taken up again; whoever asks for what is being made here
+        gets the same job. ``on_progress`` is called, maybe from another thread, whenever something changes.
         """
         key = self._key(task, task.variants()[0])
         with self._guard:
@@ -105,6 +105,11 @@ class Offloader:
             if (known := self.known(task)) is not None:
                 return _done(task, known, on_progress)
             return self._begin(task, self.store.claim(key) or self._record(task, key), on_progress)
+
+    def measure(self, task: Task, executor: str, variant: str, on_progress: OnProgress = lambda _: None) -> Job:
+        """Have a task done at one executor, in one variant, whether its outputs are known or not."""
+        row = self._record(task, f"measured {uuid.uuid4()}")
+        return self._begin(task, row, on_progress, pinned=(executor, variant))
 
     def resume(self, row: JobRow, task: Task, on_progress: OnProgress = lambda _: None) -> Job:
         """Do a recorded job of this program's (see ``Store.claim_job``) again, or to its end."""
@@ -134,7 +139,7 @@ class Offloader:
 
     # Inside
 
-    def _begin(self, task: Task, row: JobRow, on_progress: OnProgress) -> Job:
+    def _begin(self, task: Task, row: JobRow, on_progress: OnProgress, pinned: tuple[str, str] | None = None) -> Job:
         job = Job(row.id, task)
         self._jobs[row.key] = job
 
@@ -149,7 +154,7 @@ class Offloader:
 
         portal, scheduler = self._started()
         job._cancel = lambda: portal.call(scheduler.cancel, row.id)
-        portal.call(scheduler.submit, Run(row.id, task, changed))
+        portal.call(scheduler.submit, Run(row.id, task, changed, pinned=pinned))
         return job
 
     def _started(self) -> tuple[BlockingPortal, Scheduler[Attempted]]:

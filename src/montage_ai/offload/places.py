@@ -35,7 +35,8 @@ def open_executors(
 ) -> Places:
     """The executors for ``mode``; no file leaves this machine but to those that are enabled.
 
-    Raises ``UserError`` for an executor that is not configured or not enabled, ``ConfigError`` for a broken configuration.
+    Raises ``UserError`` for an executor that is not configured or not enabled, ``ConfigError`` for a broken
+    configuration.
     """
     local = LocalExecutor(cores())
     if executors is not None:
@@ -63,7 +64,7 @@ def open_remote(name: str, settings: OffloadSettings, store: Store, ledger: Ledg
     one = settings.executor(name)
 
     def is_stale(place: str) -> bool:
-        """Whether a directory there belongs to a job of ours that has ended; one that we do not know may be another's."""
+        """Whether a directory there is of a job of ours that has ended: one that we do not know may be another's."""
         jobs = store.find(place[:36])
         return bool(jobs) and jobs[0].has_ended
 

@@ -2,9 +2,9 @@
 
 Up to ``EXACT`` jobs all divisions among the executors are compared, each executor's order found by dynamic programming
 over sets of jobs. (With one slot an executor is a three-machine flow shop, for which one order in all lanes is enough:
-Conway, Maxwell and Miller, "Theory of Scheduling", 1967.) Beyond that each job goes where it ends first, longest first or
-in Johnson's order ("Optimal two- and three-stage production schedules", 1954). Either plan is then improved by moves,
-judged by the whole flow, which also knows the steps on this machine before and after the lanes.
+Conway, Maxwell and Miller, "Theory of Scheduling", 1967.) Beyond that each job goes where it ends first, longest first
+or in Johnson's order ("Optimal two- and three-stage production schedules", 1954). Either plan is then improved by
+moves, judged by the whole flow, which also knows the steps on this machine before and after the lanes.
 """
 
 from __future__ import annotations
@@ -253,5 +253,3 @@ def _neighbours(order: Order) -> Iterator[Order]:
                 yield [*order[:index], (ask, other), *order[index + 1 :]]
         if index + 1 < len(order):
             yield [*order[:index], order[index + 1], order[index], *order[index + 2 :]]
-
-

@@ -10,9 +10,17 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import montage_ai
-
-_TRAVELS = ("worker", "tasks", "media", "parallel.py", "processes.py", "config.py", "events.py", "errors.py", "__init__.py")
+_TRAVELS = (
+    "worker",
+    "tasks",
+    "media",
+    "parallel.py",
+    "processes.py",
+    "config.py",
+    "events.py",
+    "errors.py",
+    "__init__.py",
+)
 _NEEDED = ("av", "imageio-ffmpeg", "numpy", "opencv-python-headless", "platformdirs", "pydantic", "scipy")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -34,7 +42,7 @@ class Program:
 @cache
 def program() -> Program:
     """This program's, the same bytes every time."""
-    root = Path(montage_ai.__file__).parent
+    root = Path(__file__).parents[1]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(path for name in _TRAVELS for path in _sources(root / name)):

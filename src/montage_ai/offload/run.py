@@ -28,6 +28,8 @@ class Run:
     on_change: Callable[[Run, Progress], None] = lambda run, progress: None
     state: State = State.QUEUED
     held: bool = False
+    pinned: tuple[str, str] | None = None
+    """The executor and variant that it is to be done by, and no other."""
     attempts: list[Attempt[Any]] = field(default_factory=list)
     finisher: Attempt[Any] | None = None
     failures: list[MontageError] = field(default_factory=list)
@@ -114,7 +116,7 @@ class Attempt(Generic[W]):
         return Progress(state, self.option.executor, self.fraction, rate, left)
 
     def _step_left(self, predicted: float, now: float) -> float:
-        """By its own pace as far as that is known, else as predicted; one that is overdue takes as long again by half."""
+        """By its own pace as far as that is known, else as predicted; what is overdue takes half as long again."""
         elapsed = now - self.entered
         if self.fraction >= 1:
             return 0.0

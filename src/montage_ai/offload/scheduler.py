@@ -1,15 +1,15 @@
 """Carries jobs out: places each where it ends soonest, keeps all lanes busy, and survives every loss.
 
-The scheduler touches no thread, file or database and runs on anyio: the executors, the steps on this machine (``Bench``)
-and what is known and remembered (``Book``) are given to it, so that tests run it in virtual time.
+The scheduler touches no thread, file or database and runs on anyio: the executors, the steps on this machine
+(``Bench``) and what is known and remembered (``Book``) are given to it, so that tests run it in virtual time.
 
-- A job waits in the queue until a lane that the plan sends it to has room. Plans are made anew at every event, from what
-  is known then, so a measurement or a lost machine changes what has not begun.
+- A job waits in the queue until a lane that the plan sends it to has room. Plans are made anew at every event, from
+  what is known then, so a measurement or a lost machine changes what has not begun.
 - A remote's three lanes overlap: one payload travels there, jobs compute, one result travels back.
 - Where nothing waits and a machine is idle, it starts a second attempt at a job that would end sooner there, also where
   it might and was never measured. The first good result wins.
-- A machine that does not answer is left alone for a while, longer each time; its jobs go elsewhere or, where nobody else
-  can do them, are parked. That never counts against a job. A failure of its work does: ``TRIES`` of them end it.
+- A machine that does not answer is left alone for a while, longer each time; its jobs go elsewhere or, where nobody
+  else can do them, are parked. That never counts against a job. A failure of its work does: ``TRIES`` of them end it.
 """
 
 from __future__ import annotations
@@ -191,7 +191,9 @@ class Scheduler(Generic[W]):
         for name, offer in offers.items():
             error = run.unsuited.get(name) or self.places[name].error
             reasons.append(f"{name}: {offer if isinstance(offer, str) else error.what if error else 'not usable'}")
-        return TaskError(f"No machine can do this work ({'; '.join(reasons)}).", hint="See `montage-ai offload status`.")
+        return TaskError(
+            f"No machine can do this work ({'; '.join(reasons)}).", hint="See `montage-ai offload status`."
+        )
 
     def _free(self) -> dict[str, list[float]]:
         """When the lanes' servers are free, after all that has begun."""

@@ -1,9 +1,9 @@
 """Executors whose jobs only take time, for trying the scheduler in virtual time.
 
-    async def main():
-        world = World({"a": {LOCAL: Times(compute=9), "box": Times(up=1, compute=3, down=1)}})
-        await world.carry_out()
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+async def main():
+    world = World({"a": {LOCAL: Times(compute=9), "box": Times(up=1, compute=3, down=1)}})
+    await world.carry_out()
+trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from montage_ai.offload.machines import Machines
 from montage_ai.offload.measurements import Measurements
 from montage_ai.offload.states import ENDS, State
 from montage_ai.processes import born, is_alive
+from montage_ai.tasks.task import Work
 
 _VERSION_1 = """
 CREATE TABLE jobs (
@@ -42,7 +43,7 @@ CREATE INDEX jobs_by_time ON jobs (created);
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY, job TEXT NOT NULL, executor TEXT NOT NULL, variant TEXT NOT NULL, began REAL NOT NULL,
     predicted REAL NOT NULL, took REAL NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT 'open',
-    cause TEXT NOT NULL DEFAULT ''
+    cause TEXT NOT NULL DEFAULT '', up INTEGER NOT NULL, units REAL NOT NULL, down INTEGER NOT NULL
 );
 CREATE INDEX attempts_by_job ON attempts (job);
 CREATE TABLE measurements (
@@ -109,6 +110,9 @@ class AttemptRow:
     took: float
     outcome: str
     cause: str
+    up: int
+    units: float
+    down: int
 
 
 class Store:
@@ -133,7 +137,13 @@ class Store:
         self._db.write(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({marks})", *row)  # noqa: S608
 
     def move(
-        self, job: str, state: State, cause: str | None = None, *, executor: str | None = None, variant: str | None = None
+        self,
+        job: str,
+        state: State,
+        cause: str | None = None,
+        *,
+        executor: str | None = None,
+        variant: str | None = None,
     ) -> None:
         """Record that a job has come to ``state``; ``cause`` says why it failed or waits."""
         update = (
@@ -148,12 +158,13 @@ class Store:
 
     def release(self, job: str) -> None:
         """Put a job that was stopped back, for whoever wants its result next."""
-        update = f"UPDATE jobs SET state = 'queued', owner = 0, owner_born = '', changed = ? WHERE id = ? AND {_OPEN}"
+        update = f"UPDATE jobs SET state = 'queued', owner = 0, owner_born = '', changed = ? WHERE id = ? AND {_OPEN}"  # noqa: S608
         self._db.write(update, time.time(), job)
 
     def claim(self, key: str) -> JobRow | None:
         """Take over a job for the result ``key`` that was left unfinished by a program that runs no more."""
-        return self._claim(f"SELECT * FROM jobs WHERE key = ? AND {_OPEN} ORDER BY created", key)
+        query = f"SELECT * FROM jobs WHERE key = ? AND {_OPEN} ORDER BY created"  # noqa: S608
+        return self._claim(query, key)
 
     def claim_job(self, job: str) -> JobRow | None:
         """Take over one job, also one that has ended; None where a program looks after it."""
@@ -175,12 +186,13 @@ class Store:
 
     def wishes(self) -> dict[str, str]:
         """The wishes for all jobs that are this program's and have not ended."""
-        query = f"SELECT id, wish FROM jobs WHERE owner = ? AND {_OPEN}"
+        query = f"SELECT id, wish FROM jobs WHERE owner = ? AND {_OPEN}"  # noqa: S608
         return {str(job): str(wish) for job, wish in self._db.all(query, os.getpid())}
 
     def unfinished(self) -> frozenset[str]:
         """The identities of all jobs that have not come to an end."""
-        return frozenset(str(row[0]) for row in self._db.all(f"SELECT id FROM jobs WHERE {_OPEN}"))
+        query = f"SELECT id FROM jobs WHERE {_OPEN}"  # noqa: S608
+        return frozenset(str(row[0]) for row in self._db.all(query))
 
     def jobs(self, limit: int = -1) -> list[JobRow]:
         """Jobs, the newest first; all, or at most ``limit``."""
@@ -200,11 +212,16 @@ class Store:
 
     # Attempts
 
-    def begin_attempt(self, job: str, executor: str, variant: str, predicted: float) -> int:
+    def begin_attempt(self, job: str, executor: str, variant: str, predicted: float, work: Work) -> int:
         """Record that a job is tried; return the attempt's number."""
-        insert = "INSERT INTO attempts (job, executor, variant, began, predicted) VALUES (?, ?, ?, ?, ?)"
+        insert = (
+            "INSERT INTO attempts (job, executor, variant, began, predicted, up, units, down)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
         with self._db.transaction() as db:
-            number = db.execute(insert, (job, executor, variant, time.time(), predicted)).lastrowid
+            number = db.execute(
+                insert, (job, executor, variant, time.time(), predicted, work.up, work.units, work.down)
+            ).lastrowid
         assert number is not None
         return number
 
@@ -216,6 +233,14 @@ class Store:
     def attempts(self, job: str) -> list[AttemptRow]:
         """All attempts at a job, the oldest first."""
         return [AttemptRow(*row) for row in self._db.all("SELECT * FROM attempts WHERE job = ? ORDER BY id", job)]
+
+    def attempts_at(self, task: str, limit: int) -> list[AttemptRow]:
+        """The last attempts at jobs of a task that were good, the oldest first."""
+        query = (
+            "SELECT attempts.* FROM attempts JOIN jobs ON jobs.id = attempts.job"
+            " WHERE jobs.task = ? AND outcome = 'done' ORDER BY attempts.id DESC LIMIT ?"
+        )
+        return [AttemptRow(*row) for row in self._db.all(query, task, limit)][::-1]
 
 
 def _job(row: tuple[Any, ...]) -> JobRow:

@@ -18,7 +18,11 @@ from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.media.stretch import seek_margin
 from montage_ai.offload.cache import in_use, prune
+from montage_ai.offload.costs import Key
+from montage_ai.offload.ledger import Ledger
+from montage_ai.offload.options import LOCAL
 from montage_ai.offload.places import Mode
+from montage_ai.offload.store import Store
 from montage_ai.parallel import StopSign, cores, run_all
 from montage_ai.render.assembly import assemble
 from montage_ai.render.colour import lut_file
@@ -28,7 +32,10 @@ from montage_ai.render.pieces import Pieces
 from montage_ai.render.segments import Segment, cut_into_segments, render_segment, unique
 from montage_ai.render.sound import render_sound
 from montage_ai.render.steady import handles, steady
+from montage_ai.tasks.task import Line, Work
+from montage_ai.worker.machine import device_here
 
+_RENDERING_PACE = Line(1.0, 0.008)  # seconds a frame and megapixel, until it is measured
 _RENDERING, _JOINING = "Rendering", "Putting the film together"
 
 
@@ -95,6 +102,22 @@ def _render(
         steadied=frozenset(steadied),
         pictures=tuple(pictures.get(k) for k in range(len(timeline.items))),
     )
+
+
+def rendering_work(timeline: Timeline, ledger: Ledger) -> tuple[Work, float]:
+    """How large rendering the film is, and the seconds that it is thought to take here.
+
+    Its units are the film's frames times megapixels; its inputs the bytes of what it shows of the clips.
+    """
+    units = timeline.frames * timeline.width * timeline.height / 1e6
+    up = 0.0
+    for item in timeline.items:
+        size = item.clip.path.stat().st_size
+        duration = probe(item.clip.path).duration if item.clip.kind == "video" else 0.0
+        shown = float(item.frames / timeline.fps)
+        up += size * min(1.0, (shown + 2) / duration) if duration else size  # from a key frame on
+    seconds = ledger.line("render", LOCAL, "compute", ledger.device(LOCAL), _RENDERING_PACE)(units)
+    return Work(up=int(up), units=units, down=int(units * 8_000)), seconds
 
 
 def _canvas(timeline: Timeline) -> Canvas:
@@ -181,7 +204,21 @@ def _render_pieces(
 
     for _ in run_all(work, work_list, workers=min(cores(), len(work_list))):
         pass
-    emit(StageDone(_RENDERING, time.monotonic() - started, f"{counted(len(new), 'segment')}, {total} frames"))
+    seconds = time.monotonic() - started
+    if total:
+        _remember_pace(total * timeline.width * timeline.height / 1e6, seconds)
+    emit(StageDone(_RENDERING, seconds, f"{counted(len(new), 'segment')}, {total} frames"))
+
+
+def _remember_pace(units: float, seconds: float) -> None:
+    """What rendering takes here is part of the plan, though it always stays."""
+    store = Store(config.data_dir())
+    try:
+        key = Key(f"render/{LOCAL}/compute", device_here())
+        predicted = store.measurements.costs().line(key, _RENDERING_PACE)(units)
+        store.measurements.add(key, units, seconds, predicted)
+    finally:
+        store.close()
 
 
 class _Drawn:

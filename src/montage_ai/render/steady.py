@@ -50,7 +50,7 @@ def steady(
     tally = Tally(emit, _STAGE)
 
     def on_progress(job: Job) -> None:
-        seconds, part = float(cast(Stabilize, job.task).seconds), job.task.model_dump_json()
+        seconds, part = float(cast("Stabilize", job.task).seconds), job.task.model_dump_json()
         done = job.status in ENDS
         fraction = 1.0 if done else job.progress.fraction if job.status is State.RUNNING else 0.0
         tally.set(part, fraction * seconds, told(job), whole=done)

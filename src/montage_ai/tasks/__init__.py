@@ -7,7 +7,12 @@ from importlib import import_module
 from montage_ai.errors import TaskError
 from montage_ai.tasks.task import Task
 
-_TASKS = {"stabilize": "montage_ai.tasks.stabilize:Stabilize"}
+_TASKS = {"stabilize": "montage_ai.tasks.stabilize:Stabilize", "trial": "montage_ai.tasks.trial:Trial"}
+
+
+def task_names() -> list[str]:
+    """All tasks that are known."""
+    return list(_TASKS)
 
 
 def task_class(name: str) -> type[Task]:

@@ -57,6 +57,10 @@ class Stabilize(Task):
     always: bool = False
     """Also write a clip of what does not shake."""
 
+    @classmethod
+    def priors(cls) -> dict[str, Prior]:
+        return {variant.name: variant.prior for variant in (Here, There, Proxy)}
+
     def variants(self) -> tuple[Variant, ...]:
         return Here(self), There(self), Proxy(self)
 

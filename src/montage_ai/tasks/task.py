@@ -125,6 +125,11 @@ class Task(BaseModel, ABC):
     version: ClassVar[int]
     needs: ClassVar[Needs] = Needs()
 
+    @classmethod
+    def priors(cls) -> dict[str, Prior]:
+        """What is believed of each variant until it is measured."""
+        return {}
+
     @abstractmethod
     def variants(self) -> tuple[Variant, ...]:
         """The ways to do it, the one for this machine first."""

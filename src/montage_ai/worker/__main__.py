@@ -1,8 +1,8 @@
 """Run jobs on this machine.
 
-    python -m montage_ai.worker JOB_DIR   exit code 0 when the result is there, 1 when the work failed
-    python -m montage_ai.worker doctor    what this machine is, as JSON
-    python -m montage_ai.worker serve     run each job directory that is named on stdin; answer each with a line
+python -m montage_ai.worker JOB_DIR   exit code 0 when the result is there, 1 when the work failed
+python -m montage_ai.worker doctor    what this machine is, as JSON
+python -m montage_ai.worker serve     run each job directory that is named on stdin; answer each with a line
 """
 
 from __future__ import annotations

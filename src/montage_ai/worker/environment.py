@@ -1,10 +1,11 @@
 """Make this machine ready for the worker: run by any Python 3.11 or later, with nothing but its standard library.
 
-    python environment.py FOLDER REQUIREMENT...     the answer is one line of JSON on stdout, and FOLDER/environment.json
+    python environment.py FOLDER REQUIREMENT...     answers with a line of JSON, and in FOLDER/environment.json
 
 Where the Python that runs this has all that is required, it is used as it is. Else a virtual environment is made in
 FOLDER/environment that sees its packages, and what is missing is installed there; nothing that is installed already is
-replaced, unless it is what is required in another version. Wheels that lie in FOLDER/wheels are used instead of an index.
+replaced, unless it is what is required in another version. Wheels that lie in FOLDER/wheels are used instead of an
+index.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _constraints(missing: list[str]) -> list[str]:
     """All that is installed stays as it is, but for what must have another version."""
     wanted = {_parsed(one)[0].lower().replace("_", "-") for one in missing}
-    installed = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions() if one.metadata["Name"]}
+    installed = {
+        one.metadata["Name"]: one.version for one in importlib.metadata.distributions() if one.metadata["Name"]
+    }
     kept = {name: version for name, version in installed.items() if name.lower().replace("_", "-") not in wanted}
     return [f"{name}=={version}" for name, version in sorted(kept.items()) if "+" not in version and "/" not in version]
 

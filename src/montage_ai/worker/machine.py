@@ -116,7 +116,9 @@ def _said(*command: str) -> str:
     if shutil.which(command[0]) is None or sys.platform == "win32":
         return ""
     try:
-        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=20, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, check=False, text=True, timeout=20, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -95,7 +95,7 @@ class _Worker:
     def __init__(self) -> None:
         self.jobs = 0
         self._stack = contextlib.ExitStack()
-        self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())
+        self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         # -P: the folder that the program was started in may hold anything, a random.py too.
         command = [sys.executable, "-P", "-m", "montage_ai.worker", "serve"]
         self._process = self._stack.enter_context(

@@ -1,4 +1,4 @@
-"""What scripts on other machines answer: lines of a word and what belongs to it. All of it is data, and may be wrong."""
+"""What scripts on other machines answer: lines of a word and what belongs to it. It is data, and may be wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making another machine ready, once a runtime: Python found, the program sent, an environment made, the machine examined."""
+"""Making another machine ready, once a runtime: Python found, the program sent, packages installed."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ class Bootstrap:
             paths = sorted(wheels.glob("*.whl"))
             parcels = [Parcel(path, sha256(path), path.stat().st_size) for path in paths]
             await transfer.send(self._transport, parcels)
-            moving = "\n".join(
-                f"mv {BLOBS}/{parcel.sha256} wheels/{parcel.path.name} || exit 4" for parcel in parcels
-            )
+            moving = "\n".join(f"mv {BLOBS}/{parcel.sha256} wheels/{parcel.path.name} || exit 4" for parcel in parcels)
             answer(await self._transport.run(f"rm -rf wheels; mkdir wheels || exit 4\n{moving}\necho placed"), "placed")
 
 

@@ -35,8 +35,8 @@ _FIRST_LOOK, _SLOWER = 0.5, 1.5  # seconds of the first look at a job, and how m
 class RemoteExecutor(Executor[Attempted]):
     """Runs jobs on the machine that ``transport`` reaches.
 
-    ``on_machine`` is told what the machine is; ``is_stale`` says of the name of a job's directory there whether it is of
-    a job of ours that has ended.
+    ``on_machine`` is told what the machine is; ``is_stale`` says of the name of a job's directory there whether it is
+    of a job of ours that has ended.
     """
 
     def __init__(

@@ -20,7 +20,9 @@ from collections.abc import Sequence
 OLD = 7  # days after which what nobody asked for is removed
 
 _BOOT = """\
-boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid 2>/dev/null || echo unknown; }
+boot() {
+  cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid 2>/dev/null || echo unknown;
+}
 """
 
 _ALIVE = """\
@@ -65,7 +67,9 @@ if [ ! -f program/{program}/ready ]; then
   rm -rf program/{program}; mv program/{program}.new program/{program} && touch program/{program}/ready || exit 4
 fi
 rm -f {blob}
-for other in $(ls program); do [ $other = {program} ] || find program/$other -maxdepth 0 -mtime +1 -exec rm -rf {{}} +; done
+for other in $(ls program); do
+  [ $other = {program} ] || find program/$other -maxdepth 0 -mtime +1 -exec rm -rf {{}} +
+done
 echo unpacked"""
 
 
@@ -89,7 +93,7 @@ def worker(program: str, python: str) -> str:
 
 
 def stage(job: str, spec: str, inputs: Sequence[tuple[str, str]]) -> str:
-    """A job's directory, with its inputs linked from the blobs. What another life of the machine left there goes first."""
+    """A job's directory, its inputs linked from the blobs. What another life of the machine left there goes first."""
     links = "\n".join(
         f"[ -f inputs/{name} ] || ln ../../blobs/{digest} inputs/{name} 2>/dev/null || "
         f"cp ../../blobs/{digest} inputs/{name} || exit 4"
@@ -136,13 +140,16 @@ def follow(job: str, seconds: float) -> str:
     return f"""{_BOOT}{_ALIVE}
 if [ ! -d jobs/{job} ]; then echo gone; echo followed; exit; fi
 round=0
-while [ $round -lt {rounds} ] && [ ! -f jobs/{job}/result.json ] && alive {job}; do sleep 0.1; round=$((round + 1)); done
+while [ $round -lt {rounds} ] && [ ! -f jobs/{job}/result.json ] && alive {job}; do
+  sleep 0.1; round=$((round + 1))
+done
 alive {job} && echo alive
 [ ! -f jobs/{job}/boot ] || [ "$(cat jobs/{job}/boot)" = "$(boot)" ] || echo gone
 [ ! -f jobs/{job}/status.json ] || echo status $(cat jobs/{job}/status.json)
 [ ! -f jobs/{job}/exit ] || echo exit $(cat jobs/{job}/exit)
 [ ! -f jobs/{job}/result.json ] || echo result $(tr -d '\\n' < jobs/{job}/result.json | base64 | tr -d '\\n')
-[ -f jobs/{job}/result.json ] || [ ! -f jobs/{job}/exit ] || echo log $(tail -c 600 jobs/{job}/log.txt | base64 | tr -d '\\n')
+[ -f jobs/{job}/result.json ] || [ ! -f jobs/{job}/log.txt ] ||
+  echo log $(tail -c 600 jobs/{job}/log.txt | base64 | tr -d '\\n')
 echo followed"""
 
 

@@ -32,9 +32,9 @@ from montage_ai.offload.transports.transport import Transport
 
 BLOBS = "blobs"
 
-TOOLS = f"""\
-digest() {{ if command -v sha256sum >/dev/null; then sha256sum < "$1"; else shasum -a 256 < "$1"; fi | cut -c1-64; }}
-size() {{ if [ -f "$1" ]; then wc -c < "$1" | tr -d ' '; else echo 0; fi; }}
+TOOLS = """\
+digest() { if command -v sha256sum >/dev/null; then sha256sum < "$1"; else shasum -a 256 < "$1"; fi | cut -c1-64; }
+size() { if [ -f "$1" ]; then wc -c < "$1" | tr -d ' '; else echo 0; fi; }
 """
 
 _LIST = """\
@@ -113,9 +113,17 @@ async def send(transport: Transport, parcels: Sequence[Parcel], on_bytes: OnByte
             await patience.after(error)
 
 
-async def _list(transport: Transport, parcels: Sequence[Parcel], progress: Progress) -> tuple[list[Parcel], dict[Part, int]]:
+async def _list(
+    transport: Transport, parcels: Sequence[Parcel], progress: Progress
+) -> tuple[list[Parcel], dict[Part, int]]:
     """The files that are not there, and their parts that are still to be sent with the bytes of each that have come."""
-    lines = [TOOLS, _LIST, f"mkdir -p {BLOBS} || exit 3", *(f"list {p.sha256} {p.size}" for p in parcels), "echo listed"]
+    lines = [
+        TOOLS,
+        _LIST,
+        f"mkdir -p {BLOBS} || exit 3",
+        *(f"list {p.sha256} {p.size}" for p in parcels),
+        "echo listed",
+    ]
     found: dict[tuple[str, str], int] = {}
     for line in answer(await transport.run("\n".join(lines)), "listed"):
         digest, name, *size = line.split()
@@ -223,12 +231,20 @@ class _Inbox:
         if not some:
             return
         lines = [_settling(some), *(f"append {digest}" for digest in {part.parcel.sha256: None for part, _ in some})]
-        self._take(answer(await self._transport.run("\n".join([*lines, "echo verified"]), timeout=300), "verified"), some)
+        self._take(
+            answer(await self._transport.run("\n".join([*lines, "echo verified"]), timeout=300), "verified"), some
+        )
 
     async def _complete(self, some: Sequence[tuple[Part, str]]) -> None:
         """Verify the last parts, and if all were good make the files of them."""
         completing = [f"complete {parcel.sha256} {parcel.size}" for parcel in self._parcels if not self.wrong]
-        lines = [_settling(some), _COMPLETE, 'if [ "$wrong" ]; then echo complete; exit; fi', *completing, "echo complete"]
+        lines = [
+            _settling(some),
+            _COMPLETE,
+            'if [ "$wrong" ]; then echo complete; exit; fi',
+            *completing,
+            "echo complete",
+        ]
         self._take(answer(await self._transport.run("\n".join(lines), timeout=600), "complete"), some)
 
     def _take_waiting(self) -> list[tuple[Part, str]]:

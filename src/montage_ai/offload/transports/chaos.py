@@ -95,7 +95,7 @@ async def _through(blocks: AsyncIterator[bytes], fault: Fault | None) -> AsyncIt
                 yield block[:cut]
                 return
             if fault.kind == "wrong bytes":
-                block = block[:cut] + bytes([block[cut] ^ 0xFF]) + block[cut + 1 :]  # noqa: PLW2901
+                block = block[:cut] + bytes([block[cut] ^ 0xFF]) + block[cut + 1 :]
         done += len(block)
         yield block
 

@@ -39,7 +39,9 @@ class LocalTransport(Transport):
                 )
         except TimeoutError:
             raise UnreachableError(f"A script did not end within {timeout:g} s.", file=self.folder) from None
-        return Completed(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+        return Completed(
+            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+        )
 
     async def put(self, data: Stream, path: str, offset: int = 0) -> None:
         self._make_folder()

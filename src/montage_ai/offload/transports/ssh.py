@@ -57,8 +57,8 @@ async def _read_until(stream: Any, mark: bytes, read: bytearray) -> None:
 class SshTransport(Transport):
     """A connection that is made when it is needed, and made again after it was lost.
 
-    Every ``put`` and ``get`` is a channel of its own: one window of 2 MiB, the size that OpenSSH grants, gives 84 Mbit/s at
-    200 ms. Scripts are given to shells that stay open: a round trip instead of three.
+    Every ``put`` and ``get`` is a channel of its own: one window of 2 MiB, the size that OpenSSH grants, gives 84
+    Mbit/s at 200 ms. Scripts are given to shells that stay open: a round trip instead of three.
     """
 
     streams = 6
@@ -90,8 +90,8 @@ class SshTransport(Transport):
     async def _run(self, shell: Any, script: str) -> Completed:
         """Have an open shell run the script: one round trip."""
         mark = secrets.token_hex(8)
-        # The shell reads the whole group before it begins, so nothing in it can eat what follows; in a subshell, so that
-        # it may end itself.
+        # The shell reads the whole group before it begins, so nothing in it can eat what follows; in a subshell, so
+        # that it may end itself.
         shell.stdin.write(f"(\n{script}\n) </dev/null; code=$?; echo {mark} $code; echo {mark} >&2\n".encode())
         out, err = bytearray(), bytearray()
         await _read_until(shell.stdout, mark.encode(), out)

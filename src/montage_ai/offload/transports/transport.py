@@ -1,6 +1,7 @@
 """What every transport can do; all else is built once over it (see ``transfer`` and ``executors.remote``).
 
-A new transport needs ``run``, ``put``, ``get`` and ``close``, and joins ``tests/offload/transports/test_conformance.py``.
+A new transport needs ``run``, ``put``, ``get`` and ``close``, and joins
+``tests/offload/transports/test_conformance.py``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Completed:
 class Transport(ABC):
     """Runs scripts on a machine and moves bytes to and from it, all in one folder of its own there.
 
-    Paths are relative to that folder, and plain: letters, digits, ``_ . - /``. Scripts are for a POSIX shell, run in that
-    folder with nothing to read, and must not mind being run twice: where an answer is lost, they are.
+    Paths are relative to that folder, and plain: letters, digits, ``_ . - /``. Scripts are for a POSIX shell, run in
+    that folder with nothing to read, and must not mind being run twice: where an answer is lost, they are.
 
     Raises ``UnreachableError`` where no answer comes in time, ``AccessDeniedError`` where the machine refuses us, and
     ``UnsuitedError`` where its disk is full.

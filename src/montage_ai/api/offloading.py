@@ -1,0 +1,187 @@
+"""Executors seen from outside: allowing them, asking how they are, what would go where, and what it brought."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from montage_ai import config
+from montage_ai.api.stabilization import StabilizationService
+from montage_ai.edit.timeline import Timeline
+from montage_ai.errors import MontageError
+from montage_ai.events import Emit, Notice, StageDone, StageProgress, StageStarted
+from montage_ai.footage.library import Library
+from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.files import sha256
+from montage_ai.media.probe import probe
+from montage_ai.offload.analysis import Analysis, analyze
+from montage_ai.offload.decision import Decision, Kept, decide, keep_here
+from montage_ai.offload.ledger import Ledger
+from montage_ai.offload.offloader import Offloader
+from montage_ai.offload.options import LOCAL
+from montage_ai.offload.places import Mode, is_enabled, open_executors, open_remote
+from montage_ai.offload.settings import OffloadSettings, load_settings
+from montage_ai.offload.store import Store
+from montage_ai.render.film import rendering_work
+from montage_ai.render.steady import stabilize_tasks
+from montage_ai.tasks.stabilize import Stabilize
+from montage_ai.tasks.task import InputFile, Task
+from montage_ai.tasks.trial import Trial
+from montage_ai.worker.machine import Machine
+
+_CALIBRATING = "Measuring"
+
+
+@dataclass(frozen=True)
+class Health:
+    """How an executor is. ``links`` are Mbit/s up and down, None where they were not measured."""
+
+    name: str
+    identity: str
+    enabled: bool
+    reachable: bool
+    seconds: float
+    machine: Machine | None
+    up: float | None
+    down: float | None
+    problem: str
+
+
+def enable(name: str) -> None:
+    """Remember that files may go to the machine that ``name`` means. Raises ``UserError`` where there is none."""
+    identity = load_settings().executor(name).identity
+    store = Store(config.data_dir())
+    store.machines.enable(name, identity)
+    store.close()
+
+
+def disable(name: str) -> None:
+    """Take that back."""
+    store = Store(config.data_dir())
+    store.machines.disable(name)
+    store.close()
+
+
+def status() -> list[Health]:
+    """Ask all executors how they are, at once. Those that are not enabled are not reached."""
+    settings = load_settings()
+    with Offloader("never") as offloader:
+        return anyio.run(_ask_all, settings, offloader.store, offloader.ledger)
+
+
+def plan_film(timeline: Timeline, offload: Mode) -> Decision:
+    """What would be done where for a film."""
+    infos = {item.clip.path: probe(item.clip.path) for item in timeline.items if item.clip.kind == "video"}
+    with Offloader("never") as offloader:
+        places = open_executors(offload, offloader.store, offloader.ledger)
+        tasks = list(dict.fromkeys(stabilize_tasks(timeline, infos).values()))
+        new = [task for task in tasks if offloader.known(task) is None]
+        work, seconds = rendering_work(timeline, offloader.ledger)
+        kept = keep_here("render", "the film", work, seconds, places, offloader.ledger)
+        return decide(new, [kept], places, offloader.ledger)
+
+
+def plan_stabilizing(clips: Sequence[Path], service: StabilizationService) -> Decision:
+    """What would be done where for clips."""
+    with Offloader("never") as offloader, Library(config.data_dir()) as library:
+        places = open_executors(service.offload, offloader.store, offloader.ledger)
+        tasks: list[Task] = list(dict.fromkeys(service.tasks(clips, library).values()))
+        new = [task for task in tasks if offloader.known(task) is None]
+        kept: list[Kept] = []
+        return decide(new, kept, places, offloader.ledger)
+
+
+def report() -> Analysis:
+    """The offloading analysis of all that was measured."""
+    with Offloader("never") as offloader:
+        return analyze(offloader.store, open_executors("auto", offloader.store, offloader.ledger), offloader.ledger)
+
+
+def calibrate(names: Sequence[str], emit: Emit) -> None:
+    """Measure links and rates on generated media: of this machine and ``names`` (none: all that are enabled)."""
+    settings = load_settings()
+    store = Store(config.data_dir())
+    chosen = list(names) or [name for name in settings.executors if is_enabled(name, settings, store)]
+    store.close()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="montage-ai-") as folder:
+        trials = list(_trials(Path(folder), chosen))
+        emit(StageStarted(_CALIBRATING, float(len(trials)), "trials"))
+        for name in [LOCAL, *chosen]:
+            mode = "never" if name == LOCAL else name
+            with Offloader(mode, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
+                for executor, task, variant in (trial for trial in trials if trial[0] == name):
+                    try:
+                        offloader.measure(task, executor, variant).result()
+                    except MontageError as error:
+                        emit(Notice("warning", str(error)))
+                        break
+                    done = trials.index((executor, task, variant)) + 1
+                    emit(StageProgress(_CALIBRATING, float(done), f"{task.name} {variant} at {executor}"))
+    emit(StageDone(_CALIBRATING, time.monotonic() - started, "see `montage-ai offload report`"))
+
+
+def _trials(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Task, str]]:
+    """Each thing to measure: where, what, how. Sizes differ, so that fixed and per-unit time can be told apart."""
+    payloads = [_noise(folder / f"{size}.bin", size * 1_000_000) for size in (1, 8, 24)]
+    clips = [_clip(folder / f"{seconds}.mp4", seconds) for seconds in (2, 5, 10)]
+    for clip in clips:
+        yield LOCAL, Stabilize(source=clip), "here"
+    for name in names:
+        for payload in payloads:
+            yield name, Trial(source=payload, size=payload.path.stat().st_size), "only"
+        for clip in clips:
+            yield name, Stabilize(source=clip), "there"
+            yield name, Stabilize(source=clip), "proxy"
+
+
+def _noise(path: Path, size: int) -> InputFile:
+    path.write_bytes(os.urandom(size))
+    return InputFile(path=path, sha256=sha256(path))
+
+
+def _clip(path: Path, seconds: int) -> InputFile:
+    """A picture that shakes."""
+    source = f"testsrc2=size=1400x800:rate=30:duration={seconds}"
+    shake = "crop=1280:720:x='60+20*sin(n*1.7)':y='40+20*cos(n*2.3)'"
+    run_ffmpeg(["-f", "lavfi", "-i", source, "-vf", shake, "-c:v", "libx264", "-preset", "veryfast", f"file:{path}"])
+    return InputFile(path=path, sha256=sha256(path))
+
+
+async def _ask_all(settings: OffloadSettings, store: Store, ledger: Ledger) -> list[Health]:
+    found: dict[str, Health] = {}
+
+    async def ask(name: str) -> None:
+        found[name] = await _ask(name, settings, store, ledger)
+
+    async with anyio.create_task_group() as tasks:
+        for name in settings.executors:
+            tasks.start_soon(ask, name)
+    return [found[name] for name in settings.executors]
+
+
+async def _ask(name: str, settings: OffloadSettings, store: Store, ledger: Ledger) -> Health:
+    identity, enabled = settings.executor(name).identity, is_enabled(name, settings, store)
+    up, down = (
+        1 / (1e6 / 8 * max(ledger.link(name, way).per_unit, 1e-12)) if ledger.link_is_measured(name, way) else None
+        for way in ("up", "down")
+    )
+    machine, problem, began = None, "", anyio.current_time()
+    if enabled:
+        try:
+            executor = open_remote(name, settings, store, ledger)
+            try:
+                machine = await executor.examine()
+            finally:
+                await executor.close()
+            store.machines.answered(name)
+        except MontageError as error:
+            problem = str(error)
+    seconds = anyio.current_time() - began
+    return Health(name, identity, enabled, enabled and not problem, seconds, machine, up, down, problem)
