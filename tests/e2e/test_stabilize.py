@@ -8,9 +8,7 @@ import pytest
 
 import montage_ai
 from montage_ai.media.camera_path import shake
-from montage_ai.media.files import sha256
 from montage_ai.media.probe import probe
-from montage_ai.parallel import StopSign
 from montage_ai.tasks.stabilize import Stabilize, detect_motions
 from montage_ai.tasks.task import InputFile
 from tests.conftest import FFmpeg
@@ -130,16 +128,3 @@ def test_from_python_as_a_drop_in(footage: Path, tmp_path: Path) -> None:
     assert result == tmp_path / "hand held_stabilized.mp4"
     assert source.read_bytes() == (footage / "handheld.mp4").read_bytes()
     assert np.isclose(probe(result).duration, probe(source).duration, atol=0.05)
-
-
-def test_the_stop_sign_ends_a_job(footage: Path) -> None:
-    from montage_ai.offload.offloader import Offloader
-    from montage_ai.parallel import Stopped
-
-    sign = StopSign()
-    sign.set()
-    task = Stabilize(
-        source=InputFile(path=footage / "handheld.mp4", sha256=sha256(footage / "handheld.mp4")), deliver="clip"
-    )
-    with Offloader() as offloader, pytest.raises(Stopped):
-        offloader.run(task, sign=sign)

@@ -124,7 +124,7 @@ class TestTwoConnections:
         other.execute("BEGIN IMMEDIATE")  # SQLite gives up at once when it is asked for WAL now
         other.execute("CREATE TABLE others (x)")
         with ThreadPoolExecutor() as pool:
-            opening = pool.submit(Database, path, SCHEMA, 1)
+            opening = pool.submit(Database, path, SCHEMA)
             time.sleep(0.1)
             assert not opening.done()
             other.execute("COMMIT")
@@ -188,3 +188,21 @@ def test_a_full_disk_is_told_as_such_and_the_database_goes_on(db: Database, path
     db.write("PRAGMA max_page_count = 10000")
     db.write(INSERT, "a", 1)
     assert db.all(ALL) == [("a", 1)]
+
+
+class TestVersions:
+    def test_an_older_one_is_brought_up_to_date_with_what_it_holds(self, path: Path) -> None:
+        old = Database(path, SCHEMA)
+        old.write(INSERT, "a", 1)
+        old.close()
+        new = Database(path, SCHEMA, "ALTER TABLE things ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'")
+        assert new.all("SELECT * FROM things") == [("a", 1, "red")]
+        new.close()
+
+    def test_a_step_that_fails_changes_nothing(self, path: Path) -> None:
+        Database(path, SCHEMA).close()
+        with pytest.raises(UserError):
+            Database(path, SCHEMA, "CREATE TABLE more (x); CREATE TABLE things (y)")
+        again = Database(path, SCHEMA)
+        assert again.all("SELECT name FROM sqlite_master WHERE name = 'more'") == []
+        again.close()

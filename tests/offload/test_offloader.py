@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,10 @@ import pytest
 from montage_ai import config
 from montage_ai.errors import MontageError, TaskError
 from montage_ai.media.files import sha256
-from montage_ai.offload.executors.local import LocalExecutor
 from montage_ai.offload.offloader import Offloader
-from montage_ai.offload.store import State
-from montage_ai.parallel import Stopped, StopSign
+from montage_ai.offload.states import State
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
 from montage_ai.tasks.task import InputFile
-from montage_ai.worker.jobdir import JobDir, JobSpec
 
 Until = Callable[..., None]
 
@@ -34,7 +30,7 @@ from pathlib import Path
 from montage_ai.offload.offloader import Offloader
 from montage_ai.tasks.stabilize import Stabilize
 with Offloader() as offloader:
-    offloader.run(Stabilize.model_validate_json(sys.argv[1]))
+    offloader.submit(Stabilize.model_validate_json(sys.argv[1])).result()
 """
 
 
@@ -46,6 +42,10 @@ def at_work(process: psutil.Process | None = None) -> list[psutil.Process]:
     """Workers and FFmpegs below this program."""
     below = (process or psutil.Process()).children(recursive=True)
     return [child for child in below if {"montage_ai.worker", "-nostdin"} & set(arguments(child))]
+
+
+def ffmpegs(process: psutil.Process | None = None) -> list[psutil.Process]:
+    return [child for child in at_work(process) if any("vidstabdetect" in one for one in arguments(child))]
 
 
 def arguments(process: psutil.Process) -> list[str]:
@@ -73,16 +73,17 @@ def job_folders() -> list[Path]:
 
 def test_a_result_is_made_once_and_then_remembered(plain: Path, tmp_path: Path) -> None:
     source = Path(shutil.copy(plain, tmp_path / "a.mp4"))
-    task, told = task_for(source), list[float]()
+    task, told = task_for(source), list[State]()
     with Offloader() as offloader:
         assert offloader.known(task) is None
-        first = offloader.run(task, on_fraction=told.append)
+        job = offloader.submit(task, lambda job: told.append(job.status))
+        first = job.result()
         assert first.data["frames"] == 60
         assert first.files[MOTIONS].is_file()
-        assert told == sorted(told)
-        assert all(0 <= fraction <= 1 for fraction in told)
+        assert list(dict.fromkeys(told)) == [State.PREPARING, State.RUNNING, State.FINISHING, State.DONE]
+        assert (job.done(), job.exception(), job.status) == (True, None, State.DONE)
         source.unlink()  # no worker could do it now
-        assert offloader.run(task) == offloader.known(task) == first
+        assert offloader.submit(task).result() == offloader.known(task) == first
         assert states(offloader) == [State.DONE]
     assert job_folders() == []
     assert at_work() == []
@@ -90,7 +91,7 @@ def test_a_result_is_made_once_and_then_remembered(plain: Path, tmp_path: Path) 
 
 def test_a_result_is_known_under_another_name_and_in_another_program(one_frame: Path, tmp_path: Path) -> None:
     with Offloader() as offloader:
-        first = offloader.run(task_for(one_frame))
+        first = offloader.submit(task_for(one_frame)).result()
     renamed = Path(shutil.copy(one_frame, tmp_path / "b.mp4"))
     with Offloader() as offloader:
         assert offloader.known(task_for(renamed)) == first
@@ -99,10 +100,19 @@ def test_a_result_is_known_under_another_name_and_in_another_program(one_frame: 
 
 def test_a_result_that_was_damaged_is_made_again(one_frame: Path) -> None:
     with Offloader() as offloader:
-        path = offloader.run(task_for(one_frame)).files[MOTIONS]
+        path = offloader.submit(task_for(one_frame)).result().files[MOTIONS]
         good = path.read_bytes()
         path.write_bytes(b"damaged")
-        assert offloader.run(task_for(one_frame)).files[MOTIONS].read_bytes() == good
+        assert offloader.submit(task_for(one_frame)).result().files[MOTIONS].read_bytes() == good
+
+
+def test_many_tasks_are_done_and_yielded_as_they_end(one_frame: Path) -> None:
+    tasks = [task_for(one_frame, smoothing=n) for n in (1, 2, 3, 1)]
+    with Offloader() as offloader:
+        found = list(offloader.map(tasks))
+        assert sorted(task.smoothing for task, _ in found) == [1, 1, 2, 3]  # type: ignore[attr-defined]
+        assert all(payload.data["frames"] == 1 for _, payload in found)
+        assert len(states(offloader)) == 3
 
 
 class TestFailing:
@@ -111,22 +121,36 @@ class TestFailing:
         with Offloader() as offloader:
             for _ in range(2):
                 with pytest.raises(TaskError) as caught:
-                    offloader.run(behind_the_end)
+                    offloader.submit(behind_the_end).result()
                 assert str(one_frame) in str(caught.value)
             assert states(offloader) == [State.FAILED, State.FAILED]
             assert all(str(one_frame) in (job.cause or "") for job in offloader.store.jobs())
             assert offloader.known(behind_the_end) is None
 
-    def test_a_worker_that_was_killed_is_a_failed_job(self, long_clip: Path, until: Until) -> None:
+    def test_one_of_many_ends_the_rest(self, one_frame: Path, long_clip: Path, until: Until) -> None:
         with Offloader() as offloader:
-            with ThreadPoolExecutor() as pool:
-                run = pool.submit(offloader.run, task_for(long_clip))
-                until(lambda: len(at_work()) == 2, "a worker and its FFmpeg")
-                worker = next(p for p in at_work() if "montage_ai.worker" in arguments(p))
-                worker.kill()
-            assert isinstance(run.exception(), TaskError)
-            assert states(offloader) == [State.FAILED]
-        until(lambda: not at_work(), "the end of its FFmpeg")
+            with pytest.raises(TaskError):
+                list(
+                    offloader.map(
+                        [task_for(long_clip), task_for(one_frame, start=100), task_for(long_clip, smoothing=3)]
+                    )
+                )
+            until(lambda: State.RUNNING not in states(offloader), "the end of the others")
+            assert sorted(set(states(offloader))) == [State.CANCELLED, State.FAILED]
+        assert at_work() == []
+
+    def test_a_worker_that_was_killed_is_tried_once_more(self, long_clip: Path, until: Until) -> None:
+        task = task_for(long_clip, seconds=10)
+        with Offloader() as offloader:
+            job = offloader.submit(task)
+            until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
+            (left,) = ffmpegs()
+            left.parent().kill()
+            assert job.result().data["frames"] == 300
+            until(lambda: not alive(left), "the end of its FFmpeg")
+            first, second = offloader.store.attempts(job.id)
+            assert (first.outcome, second.outcome) == ("failed", "done")
+            assert "no result" in first.cause
 
     def test_a_source_that_changed_after_its_digest_was_taken_is_refused(
         self, plain: Path, one_frame: Path, tmp_path: Path
@@ -135,20 +159,20 @@ class TestFailing:
         task = task_for(source)
         shutil.copy(one_frame, source)
         with Offloader() as offloader, pytest.raises(MontageError):
-            offloader.run(task)
+            offloader.submit(task).result()
 
     def test_a_job_that_failed_on_this_side_of_the_worker_is_recorded_as_failed(self, one_frame: Path) -> None:
         with Offloader() as offloader:
             (config.cache_dir() / "results").write_text("in the way")
-            with pytest.raises((MontageError, OSError)):
-                offloader.run(task_for(one_frame))
+            with pytest.raises(MontageError):
+                offloader.submit(task_for(one_frame)).result()
             assert states(offloader) == [State.FAILED]
 
 
-def test_folders_of_jobs_that_nobody_takes_up_again_go_after_a_day(long_clip: Path) -> None:
-    task, sign = task_for(long_clip, seconds=10), StopSign()
-    with Offloader() as offloader, pytest.raises(Stopped):
-        offloader.run(task, on_fraction=lambda _: sign.set(), sign=sign)
+def test_folders_of_jobs_that_nobody_takes_up_again_go_after_a_day(long_clip: Path, until: Until) -> None:
+    with Offloader() as offloader:
+        offloader.submit(task_for(long_clip))
+        until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
     jobs = config.data_dir() / "jobs"
     (waiting,) = jobs.iterdir()
     for name in ("failed", "failed-today"):
@@ -160,88 +184,65 @@ def test_folders_of_jobs_that_nobody_takes_up_again_go_after_a_day(long_clip: Pa
 
 
 class TestStopping:
-    def test_by_a_sign_leaves_no_child_and_a_job_that_is_taken_up_again(self, long_clip: Path, until: Until) -> None:
-        task, sign = task_for(long_clip, seconds=10), StopSign()
+    def test_leaves_no_child_and_a_job_that_is_taken_up_again(self, long_clip: Path, until: Until) -> None:
+        task = task_for(long_clip, seconds=10)
         with Offloader() as offloader:
-            with pytest.raises(Stopped):
-                offloader.run(task, on_fraction=lambda _: sign.set(), sign=sign)
-            until(lambda: not at_work(), "the end of the worker and its FFmpeg")
+            job = offloader.submit(task)
+            until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
+        assert at_work() == []
+        assert job.cancelled()
+        with Offloader() as offloader:
             (stopped,) = offloader.store.jobs()
             assert (stopped.state, stopped.owner) == (State.QUEUED, 0)
-            assert offloader.run(task).data["frames"] == 300
-            (job,) = offloader.store.jobs()
-            assert (job.id, job.state) == (stopped.id, State.DONE)
+            assert offloader.submit(task).result().data["frames"] == 300
+            (done,) = offloader.store.jobs()
+            assert (done.id, done.state) == (stopped.id, State.DONE)
         assert job_folders() == []
 
-    def test_a_sign_that_ends_the_worker_itself_does_not_fail_the_job(self, long_clip: Path) -> None:
-        """The sign kills the workers of the threads under it, whatever the program is doing just then."""
-        for _ in range(4):
-            task, sign, started = task_for(long_clip, seconds=10), StopSign(), threading.Event()
+    def test_a_job_that_is_given_up_leaves_nothing(self, long_clip: Path, until: Until) -> None:
+        with Offloader() as offloader:
+            job = offloader.submit(task_for(long_clip))
+            until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
+            job.cancel()
+            with pytest.raises(CancelledError):
+                job.result()
+            until(lambda: not ffmpegs() and job_folders() == [], "the end of all that was begun")
+            assert states(offloader) == [State.CANCELLED]
 
-            def run(task: Stabilize = task, sign: StopSign = sign, started: threading.Event = started) -> None:
-                with Offloader() as offloader, sign.over_this_thread(), pytest.raises(Stopped):
-                    offloader.run(task, on_fraction=lambda _: started.set(), sign=sign)
-
-            with ThreadPoolExecutor(1) as pool:
-                running = pool.submit(run)
-                assert started.wait(60)
-                sign.set()
-                running.result()
-            with Offloader() as offloader:
-                assert states(offloader) == [State.QUEUED]
+    def test_another_program_may_wish_so(self, long_clip: Path, until: Until) -> None:
+        with Offloader() as offloader, Offloader() as other:
+            job = offloader.submit(task_for(long_clip, deliver="clip", always=True))
+            until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
+            other.store.wish([job.id], "cancel")
+            with pytest.raises(CancelledError):
+                job.result()
 
     def test_an_unfinished_job_is_taken_up_again_after_a_kill(self, long_clip: Path, until: Until) -> None:
         task = task_for(long_clip, seconds=10)
         with psutil.Popen([sys.executable, "-c", PROGRAM, task.model_dump_json()]) as program:
-            until(lambda: len(at_work(program)) == 2, "a worker and its FFmpeg")
+            until(lambda: bool(ffmpegs(program)), "a worker's FFmpeg")
             below = at_work(program)
             program.kill()
             until(lambda: not any(map(alive, below)), "the end of all that it had started")
         with Offloader() as offloader:
             (left,) = offloader.store.jobs()
             assert left.state == State.RUNNING
-            assert offloader.run(task).data["frames"] == 300
+            assert offloader.submit(task).result().data["frames"] == 300
             (job,) = offloader.store.jobs()
             assert (job.id, job.state) == (left.id, State.DONE)
 
 
-def test_a_task_that_is_asked_for_again_while_it_runs_is_done_for_both(long_clip: Path) -> None:
-    task, running, most = task_for(long_clip), threading.Event(), 0
-    with Offloader() as offloader, ThreadPoolExecutor() as pool:
-        runs = [pool.submit(offloader.run, task, on_fraction=lambda _: running.set())]
-        assert running.wait(30)
-        runs.append(pool.submit(offloader.run, task))
-        while not all(run.done() for run in runs):
-            ours = [p for p in psutil.Process().children() if alive(p)]  # not a worker's child that is just starting
-            directories = [a[-1] for a in map(arguments, ours) if "montage_ai.worker" in a]
-            most = max([most, *map(directories.count, directories)])
-    assert most == 1
-    assert [run.exception() for run in runs] == [None, None]
+def test_a_task_that_is_asked_for_again_while_it_runs_is_one_job(long_clip: Path, until: Until) -> None:
+    task, told = task_for(long_clip, seconds=10), list[State]()
+    with Offloader() as offloader:
+        job = offloader.submit(task)
+        until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
+        assert offloader.submit(task, lambda job: told.append(job.status)) is job
+        assert job.result().data["frames"] == 300
+        assert len(states(offloader)) == 1
 
 
 class TestLocalExecutor:
-    def test_a_worker_may_say_more_than_a_pipe_holds(self, tmp_path: Path, until: Until) -> None:
-        job = JobDir(tmp_path / "job")
-        job.create(JobSpec(id="a", task="n" * 100_000, version=1, variant="here", parameters={}, files={}))
-        sign, ended = StopSign(), threading.Event()
-
-        def watch() -> None:
-            until(lambda: (job.path / "result.json").exists(), "the result")
-            if not ended.wait(2):
-                sign.set()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            result = LocalExecutor().run(job, lambda _: None, sign)
-        except Stopped:
-            pytest.fail("the result is there, but the worker does not end")
-        finally:
-            ended.set()
-            watcher.join()
-        assert result.error is not None
-        assert "no task" in result.error.what
-
     def test_modules_in_the_current_folder_are_not_run(
         self, one_frame: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -249,31 +250,24 @@ class TestLocalExecutor:
             (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
         monkeypatch.chdir(tmp_path)
         with Offloader() as offloader:
-            assert offloader.run(task_for(one_frame)).data["frames"] == 1
+            assert offloader.submit(task_for(one_frame)).result().data["frames"] == 1
 
-    def test_what_the_worker_said_is_kept_beside_the_job(self, tmp_path: Path) -> None:
-        job = JobDir(tmp_path / "job")
-        job.create(JobSpec(id="a", task="bake", version=1, variant="here", parameters={}, files={}))
-        result = LocalExecutor().run(job, lambda _: None, StopSign())
-        assert result.error is not None
-        assert "no task 'bake'" in result.error.what
-        assert "no task 'bake'" in job.log.read_text()
-
-    def test_a_job_that_cannot_be_read_is_a_failed_task(self, tmp_path: Path) -> None:
-        job = JobDir(tmp_path / "job")
-        job.path.mkdir()
-        (job.path / "job.json").write_text("{")
-        result = LocalExecutor().run(job, lambda _: None, StopSign())
-        with pytest.raises(TaskError, match="cannot be read") as caught:
-            result.raise_error()
-        assert caught.value.file == str(job.path / "job.json")
-
-    def test_a_worker_without_a_result_is_a_failed_task(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_worker_that_does_not_start_is_a_failed_job_that_says_why(
+        self, one_frame: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "broken" / "montage_ai").mkdir(parents=True)
         (tmp_path / "broken" / "montage_ai" / "__init__.py").write_text("raise SystemExit('out of luck')")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-        job = JobDir(tmp_path / "job")
-        job.create(JobSpec(id="a", task="bake", version=1, variant="here", parameters={}, files={}))
-        with pytest.raises(TaskError, match=r"no result: out of luck") as caught:
-            LocalExecutor().run(job, lambda _: None, StopSign())
-        assert caught.value.file == str(job.log)
+        task = task_for(one_frame)
+        with Offloader() as offloader:
+            monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+            with pytest.raises(TaskError, match=r"no result: out of luck"):
+                offloader.submit(task).result()
+
+    def test_one_worker_does_one_job_after_the_other(self, one_frame: Path) -> None:
+        with Offloader() as offloader:
+            seen = set()
+            for smoothing in (1, 2, 3):
+                offloader.submit(task_for(one_frame, smoothing=smoothing)).result()
+                seen |= {process.pid for process in at_work()}
+            assert len(seen) == 1
+        assert at_work() == []

@@ -185,7 +185,8 @@ def _print_health(one: Health) -> None:
         gpu = f"{machine.gpu}, {machine.gpu_memory:.0f} GB" if machine.gpu else "no GPU"
         vidstab = "with" if "vidstabdetect" in machine.filters else "without"
         facts += [
-            f"{machine.processors} x {machine.processor}, {machine.memory:.0f} GB; {gpu}; disk {machine.disk:.0f} GB free",
+            f"{machine.processors} x {machine.processor}, {machine.memory:.0f} GB; {gpu}",
+            f"{machine.disk:.0f} GB of disk free",
             f"{machine.system}, Python {machine.python}, FFmpeg {machine.ffmpeg or 'missing'} {vidstab} libvidstab",
             f"runtime {machine.boot[:8] or 'unknown'}",
         ]

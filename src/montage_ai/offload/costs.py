@@ -18,7 +18,8 @@ from montage_ai.tasks.task import Line
 _RECENT = 40  # observations that count
 _FADING = 0.9  # an observation counts this much less than the next one
 _PRIOR_WEIGHT = 0.1  # of the prior's scale, in observations
-_BEND_WEIGHT = 0.25  # of each of the two ends of the scaled prior, once the line may bend
+_BEND_WEIGHT = 0.1  # of each of the two ends of the scaled prior, once the line may bend
+_ENOUGH = 6  # observations from which on the prior does not count any more
 _SPREAD = 1.5  # of units, from which on fixed and per-unit time can be told apart
 
 
@@ -79,7 +80,7 @@ def fit(prior: Line, seen: Sequence[Observation]) -> Line:
 
     First the prior is scaled by the weighted median of the observed ratios: one observation corrects a prior that is
     ten times off, and a single outlier of many changes nothing. Then, where the units differ enough, the line is bent
-    by least squares of relative errors, in which the scaled prior's ends take part with a small weight.
+    by least squares of relative errors, in which the ends of the scaled prior take part until six were seen.
     """
     if not seen:
         return prior
@@ -91,6 +92,8 @@ def fit(prior: Line, seen: Sequence[Observation]) -> Line:
     low, high = min(one.units for one in seen), max(one.units for one in seen)
     if len(seen) < 3 or high < _SPREAD * low:
         return scaled
+    if len(seen) >= _ENOUGH:
+        return _least_relative_squares(seen, weights)
     ends = [Observation(units, scaled(units)) for units in (low, high)]
     return _least_relative_squares([*seen, *ends], [*weights, _BEND_WEIGHT, _BEND_WEIGHT])
 

@@ -107,5 +107,5 @@ def _free(places: Places, ledger: Ledger) -> dict[str, list[float]]:
             free |= {HERE: [0.0] * one.slots, DESK: [0.0] * one.slots}
         else:
             set_up = 0.0 if ledger.is_set_up(one.name) else ledger.set_up_seconds(one.name)
-            free |= {uplink(one.name): [set_up], slots(one.name): [0.0] * one.slots, downlink(one.name): [0.0]}
+            free |= {uplink(one.name): [set_up], slots(one.name): [set_up] * one.slots, downlink(one.name): [0.0]}
     return free

@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 import anyio
@@ -41,7 +41,7 @@ from montage_ai.tasks.task import Payload, Task, Variant
 OnProgress = Callable[[Job], None]
 
 _KEPT_SECONDS = 86_400
-_WISHES = 1.0  # seconds between two looks at what other programs wish
+_WISHES = 0.5  # seconds between two looks at what other programs wish
 
 
 class Offloader:
@@ -163,8 +163,17 @@ class Offloader:
             self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
             self._scheduler = self._portal.call(self._make_scheduler)
             serving = self._portal.start_task_soon(self._serve, self._scheduler)
+            serving.add_done_callback(self._give_up)
             self._stack.callback(serving.cancel)
         return self._portal, self._scheduler
+
+    def _give_up(self, serving: Future[None]) -> None:
+        """Should the scheduler end by a fault of its own, nobody waits for ever."""
+        error = None if serving.cancelled() else serving.exception()
+        if error is not None:
+            with self._guard:
+                for job in self._jobs.values():
+                    job._future.set_exception(error)
 
     def _make_scheduler(self) -> Scheduler[Attempted]:
         places = self._places

@@ -56,4 +56,8 @@ class Place:
 
     def lanes(self, set_up: float) -> dict[str, list[float]]:
         """When its lanes' servers are free if it has nothing to do, ``set_up`` seconds from now at the earliest."""
-        return {uplink(self.name): [set_up], slots(self.name): [0.0] * self.executor.slots, downlink(self.name): [0.0]}
+        return {
+            uplink(self.name): [set_up],
+            slots(self.name): [set_up] * self.executor.slots,
+            downlink(self.name): [0.0],
+        }

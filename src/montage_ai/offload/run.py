@@ -116,14 +116,14 @@ class Attempt(Generic[W]):
         return Progress(state, self.option.executor, self.fraction, rate, left)
 
     def _step_left(self, predicted: float, now: float) -> float:
-        """By its own pace as far as that is known, else as predicted; what is overdue takes half as long again."""
+        """By its own pace as far as that is known, else as predicted; what is overdue is so for as long again."""
         elapsed = now - self.entered
         if self.fraction >= 1:
             return 0.0
         if self.fraction >= _SURE:
             pace = (self.told - self.entered) / self.fraction
             return max(pace - elapsed, 0.0)
-        return max(predicted - elapsed, 0.5 * elapsed if elapsed > predicted else 0.0)
+        return abs(predicted - elapsed)
 
 
 def _lanes(option: Option) -> dict[State, Operation]:

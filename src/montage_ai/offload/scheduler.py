@@ -135,7 +135,8 @@ class Scheduler(Generic[W]):
             self._second_attempts(tasks)
         if self._attempts and not self._reviewing:
             self._reviewing = True
-            tasks.start_soon(self._review)
+            oldest = min(attempt.began for attempt in self._attempts)
+            tasks.start_soon(self._review, max(_REVIEW, (anyio.current_time() - oldest) / 20))
 
     def _still_connecting(self, tasks: TaskGroup) -> bool:
         """Whether it is worth waiting a moment for executors to answer before the first job is placed."""
@@ -149,10 +150,9 @@ class Scheduler(Generic[W]):
         self._patient = False
         self._look()
 
-    async def _review(self) -> None:
+    async def _review(self, pause: float) -> None:
         """Look again at what runs from time to time, less often the longer it takes."""
-        oldest = min(attempt.began for attempt in self._attempts)
-        await anyio.sleep(max(_REVIEW, (anyio.current_time() - oldest) / 20))
+        await anyio.sleep(pause)
         self._reviewing = False
         self._look()
 
@@ -304,20 +304,23 @@ class Scheduler(Generic[W]):
                 await self._steps(attempt, place)
             except MontageError as raised:
                 error = raised
-        run.attempts.remove(attempt)
-        self._attempts.remove(attempt)
-        seconds = anyio.current_time() - attempt.began
+            except OSError as raised:
+                error = TaskError(f"A file could not be read or written ({raised}).", hint="Is the disk in order?")
         if error is not None:
-            self._book.ended(attempt, "lost" if isinstance(error, RemoteError) else "failed", str(error), seconds)
-            self._failed(attempt, place, error)
+            self._ended(attempt, "lost" if isinstance(error, RemoteError) else "failed", str(error))
         elif attempt.scope.cancelled_caught:
             self._remember_part(attempt)
-            self._book.ended(attempt, "superseded", "", seconds)
-        else:
-            self._book.ended(attempt, "done", "", seconds)
-        self._look()
+            self._ended(attempt, "superseded")
         if not isinstance(error, RemoteError):
-            await self._discard(attempt, place)
+            await self._discard(attempt, place)  # before the next attempt, which may use the same names
+        run.attempts.remove(attempt)
+        self._attempts.remove(attempt)
+        if error is not None:
+            self._failed(attempt, place, error)
+        self._look()
+
+    def _ended(self, attempt: Attempt[W], outcome: str, cause: str = "") -> None:
+        self._book.ended(attempt, outcome, cause, anyio.current_time() - attempt.began)
 
     async def _steps(self, attempt: Attempt[W], place: Place) -> None:
         work, executor = attempt.work, place.executor
@@ -351,6 +354,7 @@ class Scheduler(Generic[W]):
         except MontageError:
             run.finisher = None
             raise
+        self._ended(attempt, "done")
         self._end(run, State.DONE, winner=attempt)
 
     async def _step(self, attempt: Attempt[W], state: State, step: Awaitable[object]) -> object:

@@ -144,6 +144,7 @@ while [ $round -lt {rounds} ] && [ ! -f jobs/{job}/result.json ] && alive {job};
   sleep 0.1; round=$((round + 1))
 done
 alive {job} && echo alive
+[ -d jobs/{job} ] || echo gone
 [ ! -f jobs/{job}/boot ] || [ "$(cat jobs/{job}/boot)" = "$(boot)" ] || echo gone
 [ ! -f jobs/{job}/status.json ] || echo status $(cat jobs/{job}/status.json)
 [ ! -f jobs/{job}/exit ] || echo exit $(cat jobs/{job}/exit)
@@ -156,10 +157,11 @@ echo followed"""
 def discard(job: str) -> str:
     """End a job if it runs, and remove what was made for it: also its inputs, where no other job there has them."""
     return f"""{_ALIVE}
+end() {{ kill -s $1 -- -$pid 2>/dev/null || kill -$1 -$pid 2>/dev/null || kill -$1 $pid 2>/dev/null; }}
 if alive {job}; then
-  kill -TERM -- -$pid 2>/dev/null || kill -TERM $pid 2>/dev/null
+  end TERM
   tries=0; while alive {job} && [ $tries -lt 20 ]; do sleep 0.1; tries=$((tries + 1)); done
-  if alive {job}; then kill -KILL -- -$pid 2>/dev/null || kill -KILL $pid 2>/dev/null; fi
+  end KILL
 fi
 digests=$(cat jobs/{job}/digests 2>/dev/null)
 rm -rf jobs/{job}

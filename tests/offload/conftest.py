@@ -1,0 +1,108 @@
+"""Other machines: a folder of this one, and a real SSH server on loopback; and a task that only takes its time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import psutil
+import pytest
+
+from benchmarks.loopback.sshd import Sshd, sshd
+from montage_ai.media.files import sha256
+from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.transports.local import LocalTransport
+from montage_ai.offload.transports.ssh import SshAddress, SshTransport
+from montage_ai.offload.transports.transport import Transport
+from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.trial import OUTPUT, Trial
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """OpenSSH's server, or asyncssh's where that is not installed: the run's summary says which."""
+    with sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+def ssh_transport(server: Sshd, folder: Path, port: int | None = None) -> SshTransport:
+    address = SshAddress(
+        "127.0.0.1", server.user, port or server.port, str(server.key), str(server.known_hosts), connect_timeout=5
+    )
+    return SshTransport(address, str(folder))
+
+
+@pytest.fixture(params=["local", "ssh"])
+def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
+    """Every transport there is; a new one joins here."""
+    folder = tmp_path / "far"
+    if request.param == "ssh":
+        return ssh_transport(request.getfixturevalue("ssh_server"), folder)
+    return LocalTransport(folder)
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Path:
+    """The folder on the other machine."""
+    return tmp_path / "far"
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` on asyncio, as the program does."""
+
+    async def bounded() -> T:
+        with anyio.fail_after(120):
+            return await work()
+
+    return anyio.run(bounded)
+
+
+@pytest.fixture
+def payload(tmp_path: Path) -> InputFile:
+    path = tmp_path / "source.bin"
+    path.write_bytes(os.urandom(300_000))
+    return InputFile(path=path, sha256=sha256(path))
+
+
+def expected_output(task: Trial) -> str:
+    """The SHA-256 of what the trial has to give, worked out here."""
+    block = 1 << 16
+    digest = hashlib.sha256()
+    for start in range(0, task.size, block):
+        made = hashlib.shake_128(f"{task.source.sha256} {task.number} {start}".encode()).digest(block)
+        digest.update(made[: task.size - start])
+    return digest.hexdigest()
+
+
+def attempted(task: Trial, folder: Path) -> Attempted:
+    """An attempt at ``task``, laid out in ``folder``."""
+    from montage_ai.offload.workshop import _prepare
+
+    work = Attempted(str(uuid.uuid4()), "key", task, task.variants()[0], folder)
+    _prepare(work)
+    return work
+
+
+def far_processes(folder: Path) -> list[psutil.Process]:
+    """What runs for jobs in ``folder``."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        info = process.info
+        ours = any("montage_ai" in argument or "run.sh" in argument for argument in info["cmdline"] or [])
+        there = bool(info["cwd"]) and Path(info["cwd"]).is_relative_to(folder)
+        if ours and there and info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+__all__ = ["OUTPUT", "attempted", "expected_output", "far_processes", "run", "ssh_transport"]
+
+PYTHON = sys.executable

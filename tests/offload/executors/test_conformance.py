@@ -1,0 +1,169 @@
+"""What every executor must do: a job goes through all its steps, each of which may be called again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from montage_ai.errors import MediaError, MontageError, TaskError
+from montage_ai.media.files import sha256
+from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.executors.executor import Executor
+from montage_ai.offload.executors.local import LocalExecutor
+from montage_ai.offload.remote.executor import RemoteExecutor
+from montage_ai.offload.transports.decorators import Retrying
+from montage_ai.offload.transports.local import LocalTransport
+from montage_ai.tasks.stabilize import Stabilize
+from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.trial import OUTPUT, Trial
+from tests.offload.conftest import attempted, expected_output, far_processes, run, ssh_transport
+
+AnyExecutor = Executor[Attempted]
+
+
+@pytest.fixture(params=["local", "remote over local", "remote over ssh"])
+def executor(request: pytest.FixtureRequest, far: Path) -> AnyExecutor:
+    """Every executor there is; a new one joins here."""
+    if request.param == "local":
+        return LocalExecutor(2)
+    if request.param == "remote over local":
+        return RemoteExecutor("box", Retrying(LocalTransport(far)), python=sys.executable)
+    server = request.getfixturevalue("ssh_server")
+    return RemoteExecutor("box", Retrying(ssh_transport(server, far)), python=sys.executable)
+
+
+async def opened(executor: AnyExecutor) -> None:
+    if await executor.connect():
+        await executor.set_up()
+
+
+async def through(executor: AnyExecutor, work: Attempted, told: Callable[[float], None] = lambda _: None) -> None:
+    await executor.upload(work, told)
+    await executor.compute(work, told)
+    await executor.download(work, told)
+
+
+def check(work: Attempted, task: Trial) -> None:
+    result = work.directory.result()
+    assert result is not None
+    assert result.error is None
+    assert sha256(work.directory.outputs / OUTPUT) == expected_output(task)
+    assert result.data == {"source": task.source.sha256}
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_job_is_done_and_its_result_is_here(
+    executor: AnyExecutor, payload: InputFile, tmp_path: Path, size: int
+) -> None:
+    task = Trial(source=payload, size=size)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        await opened(executor)
+        await through(executor, work)
+        check(work, task)
+        await executor.close()
+
+    run(main)
+
+
+def test_every_step_may_be_called_again(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
+    """As after a lost connection, or a restart of this program."""
+    task = Trial(source=payload, size=100_000)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        await opened(executor)
+        for step in (executor.upload, executor.compute, executor.download):
+            for _ in range(3):
+                await step(work, lambda _: None)
+        check(work, task)
+        await executor.close()
+
+    run(main)
+
+
+def test_progress_is_told(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
+    work, told = attempted(Trial(source=payload, seconds=3), tmp_path / "attempt"), list[float]()
+
+    async def main() -> None:
+        await opened(executor)
+        await executor.upload(work, lambda _: None)
+        await executor.compute(work, told.append)
+        await executor.close()
+
+    run(main)
+    assert any(0.1 < fraction < 0.9 for fraction in told)
+    assert all(0 <= fraction <= 1 for fraction in told)
+    assert told == sorted(told)
+
+
+def test_an_error_of_the_work_is_raised_as_it_was_there(executor: AnyExecutor, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all" * 1000)
+    task = Stabilize(source=InputFile(path=broken, sha256=sha256(broken)))
+    from montage_ai.offload.workshop import _spec
+
+    work = Attempted("a" * 36, "key", task, task.variants()[0], tmp_path / "attempt")
+    work.folder.mkdir()
+    work.directory.create(_spec(work, work.variant.prepare(work.folder)))
+
+    async def main() -> None:
+        await opened(executor)
+        await executor.upload(work, lambda _: None)
+        with pytest.raises(MediaError):
+            await executor.compute(work, lambda _: None)
+        await executor.close()
+
+    run(main)
+
+
+def test_several_jobs_run_at_once(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
+    tasks = [Trial(source=payload, size=1000 + n, seconds=0.5, number=n) for n in range(3)]
+    works = [attempted(task, tmp_path / f"attempt{n}") for n, task in enumerate(tasks)]
+
+    async def main() -> None:
+        await opened(executor)
+        async with anyio.create_task_group() as group:
+            for work in works:
+                group.start_soon(through, executor, work)
+        for work, task in zip(works, tasks, strict=True):
+            check(work, task)
+        await executor.close()
+
+    run(main)
+
+
+def test_what_is_given_up_leaves_nothing(executor: AnyExecutor, payload: InputFile, tmp_path: Path, far: Path) -> None:
+    work = attempted(Trial(source=payload, seconds=60), tmp_path / "attempt")
+
+    async def main() -> None:
+        await opened(executor)
+        await executor.upload(work, lambda _: None)
+        with anyio.move_on_after(2):
+            await executor.compute(work, lambda _: None)
+        await executor.discard(work)
+        await executor.discard(work)  # also twice
+        await executor.close()
+
+    run(main)
+    assert not work.folder.exists()
+    assert far_processes(far) == []
+    assert [path for name in ("jobs", "blobs") for path in (far / name).glob("*")] == []
+
+
+def test_an_input_that_changed_is_refused(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
+    work = attempted(Trial(source=payload), tmp_path / "attempt")
+    payload.path.write_bytes(b"changed")
+
+    async def main() -> None:
+        await opened(executor)
+        with pytest.raises((TaskError, MontageError)):
+            await through(executor, work)
+        await executor.close()
+
+    run(main)

@@ -1,0 +1,332 @@
+"""The scheduler in virtual time: overlap, losses, second attempts, learning. Seconds here cost nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import anyio
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from montage_ai.errors import (
+    AccessDeniedError,
+    CrashError,
+    MediaError,
+    MontageError,
+    RuntimeLostError,
+    TaskError,
+    UnreachableError,
+    UnsuitedError,
+)
+from montage_ai.offload.options import LOCAL, Option
+from montage_ai.offload.simulated import Simulated, SimulatedExecutor, Times, World
+from montage_ai.offload.states import ENDS, State
+from montage_ai.tasks.task import Line
+
+
+def carry_out(world: World) -> float:
+    seconds: float = trio.run(world.carry_out, clock=trio.testing.MockClock(autojump_threshold=0))
+    return seconds
+
+
+def here_and(*others: SimulatedExecutor, slots: int = 1) -> list[SimulatedExecutor]:
+    return [SimulatedExecutor(LOCAL, slots=slots), *others]
+
+
+def once(state: State, error: MontageError, executor: str = "box") -> Callable[[Simulated, State], MontageError | None]:
+    """Trouble at the first time that a job ends this step."""
+    seen: set[str] = set()
+
+    def trouble(work: Simulated, now: State) -> MontageError | None:
+        if now is state and work.job not in seen:
+            seen.add(work.job)
+            return error
+        return None
+
+    return trouble
+
+
+def states(world: World, job: str) -> list[State]:
+    return [state for _, name, state, _ in world.log if name == job]
+
+
+THERE = {LOCAL: Times(60), "box": Times(up=2, compute=5, down=1)}
+
+
+def test_a_job_goes_where_it_ends_first_and_through_all_states() -> None:
+    world = World({"a": THERE}, here_and(SimulatedExecutor("box")))
+    assert carry_out(world) == pytest.approx(8)
+    assert states(world, "a") == [
+        State.PREPARING,
+        State.UPLOADING,
+        State.RUNNING,
+        State.DOWNLOADING,
+        State.FINISHING,
+        State.DONE,
+    ]
+
+
+def test_three_lanes_overlap() -> None:
+    jobs = {str(n): {LOCAL: Times(10_000), "box": Times(up=2, compute=3, down=1)} for n in range(50)}
+    seconds = carry_out(World(jobs, here_and(SimulatedExecutor("box"))))
+    assert seconds <= 1.05 * (2 + 3 + 1 + 49 * 3)
+
+
+def test_both_machines_work_at_once() -> None:
+    jobs = {str(n): {LOCAL: Times(6), "box": Times(up=1, compute=6, down=1)} for n in range(20)}
+    assert carry_out(World(jobs, here_and(SimulatedExecutor("box")))) <= 20 * 6 / 2 + 10
+
+
+def test_setting_up_is_part_of_the_plan() -> None:
+    times = {LOCAL: Times(30), "box": Times(compute=5)}
+    cold = World({"a": times}, here_and(SimulatedExecutor("box", set_up=60)), set_ups={"box": 60})
+    assert carry_out(cold) == pytest.approx(30)
+    many = World({str(n): times for n in range(20)}, here_and(SimulatedExecutor("box", set_up=60)), set_ups={"box": 60})
+    assert carry_out(many) < 200
+
+
+class TestLosing:
+    @pytest.mark.parametrize("state", [State.UPLOADING, State.RUNNING, State.DOWNLOADING])
+    def test_a_machine_that_does_not_answer_costs_time_and_no_work(self, state: State) -> None:
+        box = SimulatedExecutor("box", trouble=once(state, UnreachableError("no answer")))
+        world = World({str(n): THERE for n in range(4)}, here_and(box))
+        carry_out(world)
+        assert all(run.state is State.DONE and not run.failures for run in world.runs.values())
+
+    def test_a_lost_runtime_uses_up_no_try_and_the_work_is_done_again(self) -> None:
+        lost = iter(range(5))
+        box = SimulatedExecutor(
+            "box",
+            trouble=lambda work, state: (
+                RuntimeLostError("gone") if state is State.RUNNING and next(lost, None) is not None else None
+            ),
+        )
+        world = World({"a": {"box": Times(compute=5)}}, here_and(box))
+        carry_out(world)
+        assert world.runs["a"].state is State.DONE
+        assert [outcome for *_, outcome in world.attempts] == ["lost"] * 5 + ["done"]
+
+    def test_a_dead_machine_costs_one_time_out_once_and_not_one_a_job(self) -> None:
+        dead = SimulatedExecutor("box", connecting=10, refusing=lambda now: UnreachableError("no answer"))
+        jobs = {str(n): {LOCAL: Times(2), "box": Times(compute=0.1)} for n in range(30)}
+        seconds = carry_out(World(jobs, here_and(dead)))
+        assert seconds <= 30 * 2 + 10 + 2
+        assert dead.connections <= 2  # and once more, half a minute later
+
+    def test_jobs_that_only_a_dead_machine_can_do_are_parked_and_done_when_it_is_back(self) -> None:
+        box = SimulatedExecutor("box", refusing=lambda now: UnreachableError("no answer") if now < 500 else None)
+        world = World({"a": {"box": Times(compute=5)}, "b": {LOCAL: Times(1)}}, here_and(box))
+        assert 500 <= carry_out(world) <= 2000
+        assert State.PARKED in states(world, "a")
+        assert world.runs["a"].state is State.DONE
+        assert box.connections < 10  # with longer and longer pauses
+
+    def test_a_machine_that_refuses_us_is_not_asked_again(self) -> None:
+        box = SimulatedExecutor("box", refusing=lambda now: AccessDeniedError("no"))
+        world = World({str(n): THERE for n in range(5)}, here_and(box))
+        assert carry_out(world) == pytest.approx(300)
+        assert box.connections == 1
+        assert any("not used any more" in notice for notice in world.notices)
+
+    def test_what_a_machine_lacks_sends_the_job_elsewhere_and_is_told(self) -> None:
+        box = SimulatedExecutor("box", trouble=lambda work, state: UnsuitedError("its disk is full"))
+        world = World({"a": THERE}, here_and(box))
+        assert carry_out(world) == pytest.approx(62, abs=3)
+        assert world.runs["a"].state is State.DONE
+        assert any("disk is full" in notice for notice in world.notices)
+
+    def test_where_nobody_is_suited_the_job_fails_and_says_so(self) -> None:
+        box = SimulatedExecutor("box", trouble=lambda work, state: UnsuitedError("it has no GPU"))
+        world = World({"a": {"box": Times(1)}}, here_and(box))
+        carry_out(world)
+        assert "it has no GPU" in str(world.runs["a"].error)
+
+
+class TestFailing:
+    def test_a_failure_of_the_work_is_tried_elsewhere_once(self) -> None:
+        box = SimulatedExecutor("box", trouble=lambda work, state: TaskError("the root cause"))
+        world = World({"a": THERE}, here_and(box))
+        carry_out(world)
+        assert world.runs["a"].state is State.DONE
+
+    def test_that_fails_everywhere_names_the_first_cause(self) -> None:
+        def trouble(name: str) -> SimulatedExecutor:
+            return SimulatedExecutor(name, trouble=lambda work, state: TaskError(f"failed at {name}"))
+
+        world = World({"a": THERE}, [trouble(LOCAL), trouble("box")])
+        carry_out(world)
+        assert world.runs["a"].state is State.FAILED
+        assert "failed at box" in str(world.runs["a"].error)
+        assert len(world.attempts) == 2
+
+    def test_the_users_mistake_is_not_tried_twice(self) -> None:
+        box = SimulatedExecutor("box", trouble=lambda work, state: MediaError("is not a video"))
+        world = World({"a": THERE}, here_and(box))
+        carry_out(world)
+        assert isinstance(world.runs["a"].error, MediaError)
+        assert len(world.attempts) == 1
+
+    def test_a_crash_is_tried_again_where_there_is_no_other_place(self) -> None:
+        local = SimulatedExecutor(LOCAL, trouble=once(State.RUNNING, CrashError("killed")))
+        world = World({"a": {LOCAL: Times(5)}}, [local])
+        assert carry_out(world) == pytest.approx(10)
+        assert world.runs["a"].state is State.DONE
+
+    def test_that_crashes_every_time_fails(self) -> None:
+        local = SimulatedExecutor(LOCAL, trouble=lambda work, state: CrashError("killed"))
+        world = World({"a": {LOCAL: Times(5)}}, [local])
+        carry_out(world)
+        assert world.runs["a"].state is State.FAILED
+
+
+class TestSecondAttempts:
+    def test_a_straggler_is_overtaken_and_cleaned_up(self) -> None:
+        box = SimulatedExecutor("box", slowness=lambda work: 100.0)
+        world = World({"a": {LOCAL: Times(20), "box": Times(compute=5)}}, here_and(box))
+        assert carry_out(world) < 60
+        assert box.discarded == ["a"]
+        assert [(job, where) for job, where, outcome in world.attempts if outcome == "done"] == [("a", LOCAL)]
+
+    def test_what_runs_as_predicted_is_not_doubled(self) -> None:
+        world = World({"a": {LOCAL: Times(7), "box": Times(compute=6)}}, here_and(SimulatedExecutor("box")))
+        carry_out(world)
+        assert len(world.attempts) == 1
+
+    def test_a_machine_that_was_never_measured_is_tried_beside_the_other(self) -> None:
+        times = {LOCAL: Times(40), "box": Times(compute=5, up=1)}
+        believed = {
+            "a": {LOCAL: times[LOCAL].option(LOCAL), "box": Option("box", "only", 0, 1, 50, 0, 0, measured=False)}
+        }
+        world = World({"a": times}, here_and(SimulatedExecutor("box")), believed=believed)
+        assert carry_out(world) < 10
+
+    def test_only_one_result_is_made_when_both_end_at_once(self) -> None:
+        times = {LOCAL: Times(10), "box": Times(compute=10)}
+        believed = {
+            "a": {LOCAL: times[LOCAL].option(LOCAL), "box": Option("box", "only", 0, 0, 12, 0, 0, measured=False)}
+        }
+        world = World({"a": times}, here_and(SimulatedExecutor("box")), believed=believed)
+        carry_out(world)
+        assert [outcome for *_, outcome in world.attempts].count("done") == 1
+        assert states(world, "a").count(State.DONE) == 1
+
+
+class TestAskedFor:
+    def test_the_named_executor_does_all_even_where_it_is_slower(self) -> None:
+        box = SimulatedExecutor("box")
+        world = World({str(n): {LOCAL: Times(1), "box": Times(compute=9)} for n in range(3)}, here_and(box), only="box")
+        carry_out(world)
+        assert {where for _, where, _ in world.attempts} == {"box"}
+
+    def test_this_machine_steps_in_when_it_is_away(self) -> None:
+        box = SimulatedExecutor("box", refusing=lambda now: UnreachableError("no answer"))
+        world = World({"a": THERE}, here_and(box), only="box")
+        carry_out(world)
+        assert [where for _, where, _ in world.attempts] == [LOCAL]
+
+
+@pytest.mark.parametrize("off", [0.1, 10.0])
+@pytest.mark.parametrize("wrong", [LOCAL, "box"])
+@pytest.mark.parametrize(("here", "there"), [(40.0, 8.0), (8.0, 40.0), (20.0, 12.0)])
+def test_a_wrong_prior_costs_little_after_five_jobs(off: float, wrong: str, here: float, there: float) -> None:
+    """One job after the other, so that nothing else is learned on the side."""
+    priors = {LOCAL: Line(0, here), "box": Line(0, there)}
+    priors[wrong] = Line(0, off * priors[wrong].per_unit)
+    world = World({}, here_and(SimulatedExecutor("box")), learning=priors)
+    regrets = []
+    for number in range(10):
+        world.jobs = {str(number): {LOCAL: Times(here), "box": Times(compute=there)}}
+        world.units, world.ends = {str(number): 1.0}, {}
+        world.executors = here_and(SimulatedExecutor("box"))
+        regrets.append(carry_out(world) / min(here, there) - 1)
+    assert max(regrets[5:]) < 0.10
+
+
+JOB = st.fixed_dictionaries(
+    {},
+    optional={
+        LOCAL: st.builds(Times, compute=st.floats(0, 20)),
+        "box": st.builds(
+            Times, compute=st.floats(0, 20), up=st.floats(0, 9), down=st.floats(0, 9), prepare=st.floats(0, 2)
+        ),
+        "cloud": st.builds(Times, compute=st.floats(0, 20), up=st.floats(0, 9), finish=st.floats(0, 9)),
+    },
+)
+ERRORS = (
+    UnreachableError("x"),
+    RuntimeLostError("x"),
+    TaskError("x"),
+    CrashError("x"),
+    UnsuitedError("x"),
+    None,
+    None,
+    None,
+)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), JOB, min_size=1), st.integers(0, 2**32))
+def test_whatever_goes_wrong_every_job_ends_once(jobs: dict[str, dict[str, Times]], seed: int) -> None:
+    rng = random.Random(seed)
+
+    def trouble(work: Simulated, state: State) -> MontageError | None:
+        return rng.choice(ERRORS)
+
+    executors = [SimulatedExecutor(name, trouble=trouble) for name in (LOCAL, "box", "cloud")]
+    world = World(jobs, executors)
+    carry_out(world)
+    for job in jobs:
+        ends = [state for state in states(world, job) if state in ENDS]
+        assert len(ends) == 1
+        assert states(world, job)[-1] in ENDS
+        done = [outcome for name, _, outcome in world.attempts if name == job].count("done")
+        assert done == (ends[0] is State.DONE)
+        assert world.runs[job].error is not None or ends[0] is State.DONE
+
+
+def test_a_job_is_given_up_wherever_it_is() -> None:
+    async def main() -> tuple[State, list[str]]:
+        box = SimulatedExecutor("box")
+        world = World({"a": {"box": Times(compute=100)}}, here_and(box))
+        from montage_ai.offload.run import Run
+        from montage_ai.offload.scheduler import Scheduler
+
+        scheduler: Scheduler[Simulated] = Scheduler(world.executors, world, world)
+        run = Run("a", "a")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scheduler.serve)
+            scheduler.submit(run)
+            await anyio.sleep(10)
+            scheduler.cancel("a")
+            await anyio.sleep(1)
+            tasks.cancel_scope.cancel()
+        return run.state, box.discarded
+
+    state, discarded = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert (state, discarded) == (State.CANCELLED, ["a"])
+
+
+def test_a_job_that_is_held_begins_when_it_is_let_go() -> None:
+    async def main() -> float:
+        world = World({"a": {LOCAL: Times(5)}}, here_and())
+        from montage_ai.offload.run import Run
+        from montage_ai.offload.scheduler import Scheduler
+
+        scheduler: Scheduler[Simulated] = Scheduler(world.executors, world, world)
+        ended = anyio.Event()
+        run = Run("a", "a", lambda run, _: ended.set() if run.state in ENDS else None)
+        run.held = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scheduler.serve)
+            scheduler.submit(run)
+            await anyio.sleep(100)
+            scheduler.hold("a", False)
+            await ended.wait()
+            tasks.cancel_scope.cancel()
+        return anyio.current_time()
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    assert trio.run(main, clock=clock) == pytest.approx(105)

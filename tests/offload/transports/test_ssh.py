@@ -1,0 +1,131 @@
+"""SSH as people have it: hosts of their configuration, keys, proxies, chatty logins, and lines that break."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from benchmarks.loopback.link import Link
+from benchmarks.loopback.sshd import Sshd
+from montage_ai.errors import AccessDeniedError, UnreachableError
+from montage_ai.offload.transports.ssh import SshAddress, SshTransport
+from tests.offload.conftest import run, ssh_transport
+from tests.offload.transports.test_conformance import read, stream
+
+
+def test_the_run_says_which_server_it_is(ssh_server: Sshd) -> None:
+    if ssh_server.kind != "OpenSSH":
+        pytest.skip("OpenSSH's server is not installed: the SSH tests ran against asyncssh's own")
+
+
+def test_a_key_that_is_not_known_there_is_refused(ssh_server: Sshd, tmp_path: Path) -> None:
+    key = tmp_path / "other"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
+    address = SshAddress("127.0.0.1", ssh_server.user, ssh_server.port, str(key), str(ssh_server.known_hosts))
+
+    async def main() -> None:
+        with pytest.raises(AccessDeniedError, match="does not let us in") as caught:
+            await SshTransport(address, "x").run("true")
+        assert caught.value.hint
+
+    run(main)
+
+
+def test_a_host_that_is_not_known_here_is_refused(ssh_server: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").write_text("")
+    address = SshAddress(
+        "127.0.0.1", ssh_server.user, ssh_server.port, str(ssh_server.key), str(tmp_path / "known_hosts")
+    )
+
+    async def main() -> None:
+        with pytest.raises(AccessDeniedError, match="not a known host"):
+            await SshTransport(address, "x").run("true")
+
+    run(main)
+
+
+def test_a_port_where_nobody_listens_is_unreachable(ssh_server: Sshd, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+
+    async def main() -> None:
+        with pytest.raises(UnreachableError, match="cannot be reached"):
+            await ssh_transport(ssh_server, tmp_path, port).run("true")
+
+    run(main)
+
+
+def test_hosts_and_proxy_commands_of_the_users_configuration_are_used(
+    ssh_server: Sshd, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "me"
+    (home / ".ssh").mkdir(parents=True)
+    relay = "import socket,sys,threading,os\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])))\n"
+    relay += "def up():\n while (b:=os.read(0,65536)): s.sendall(b)\nthreading.Thread(target=up,daemon=True).start()\n"
+    relay += "while (b:=s.recv(65536)): os.write(1,b)\n"
+    (tmp_path / "relay.py").write_text(relay)
+    (home / ".ssh" / "config").write_text(
+        f"Host studio\n  HostName 127.0.0.1\n  HostKeyAlias 127.0.0.1\n  User {ssh_server.user}\n"
+        f"  IdentityFile {ssh_server.key}\n  UserKnownHostsFile {ssh_server.known_hosts}\n"
+        f"  ProxyCommand {os.sys.executable} {tmp_path / 'relay.py'} {ssh_server.port}\n"  # type: ignore[attr-defined]
+    )
+    monkeypatch.setenv("HOME", str(home))
+
+    async def main() -> None:
+        transport = SshTransport(SshAddress("studio"), str(far))
+        assert (await transport.run("echo through the proxy")).out == "through the proxy\n"
+        await transport.close()
+
+    run(main)
+
+
+def test_a_chatty_login_shell_spoils_nothing(ssh_server: Sshd, far: Path, tmp_path: Path) -> None:
+    """Some .bashrc prints a line in every session: that once corrupted downloads."""
+    shell = tmp_path / "chatty.sh"
+    shell.write_text("#!/bin/sh\necho 'Welcome! You have mail.'\n")
+    content = os.urandom(100_000)
+
+    class Chatty(SshTransport):
+        def _process(self, command: str):  # type: ignore[no-untyped-def]
+            return super()._process(f"sh {shell}; {command}")
+
+        @staticmethod
+        async def _begin(connection: asyncssh.SSHClientConnection, command: str):  # type: ignore[no-untyped-def]
+            return await SshTransport._begin(connection, f"sh {shell}; {command}")
+
+    plain = ssh_transport(ssh_server, far)
+    chatty = Chatty(plain._address, str(far))
+
+    async def main() -> None:
+        assert (await chatty.run("echo said")).out == "said\n"
+        await chatty.put(stream(content), "file")
+        assert (far / "file").read_bytes() == content
+        assert await read(chatty, "file") == content
+        await chatty.close()
+
+    run(main)
+
+
+def test_a_connection_that_was_reset_is_made_again(ssh_server: Sshd, far: Path) -> None:
+    with Link(ssh_server.port) as link:
+        transport = ssh_transport(ssh_server, far, link.port)
+
+        async def main() -> None:
+            assert (await transport.run("echo one")).out == "one\n"
+            link.reset()
+            with pytest.raises(UnreachableError):
+                await transport.run("sleep 2; echo lost")
+            assert (await transport.run("echo two")).out == "two\n"
+            await transport.close()
+
+        run(main)
+
+
+def test_no_secret_is_shown() -> None:
+    address = SshAddress("host", "me", password="hunter2", passphrase="swordfish")
+    assert "hunter2" not in f"{address} {address!r}"
+    assert "swordfish" not in f"{address} {address!r}"
