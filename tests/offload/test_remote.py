@@ -164,7 +164,7 @@ class TestLosing:
             await box.upload(work, lambda _: None)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(kill)
-                with pytest.raises(CrashError, match="137.*too little memory"):
+                with pytest.raises(CrashError, match=r"137.*too little memory"):
                     await box.compute(work, lambda _: None)
 
         run(main)

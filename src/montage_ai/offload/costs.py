@@ -121,6 +121,8 @@ def _least_relative_squares(seen: Sequence[Observation], weights: Sequence[float
     n, u, uu = total(lambda _: 1.0), total(lambda one: one.units), total(lambda one: one.units**2)
     t, ut = total(lambda one: one.seconds), total(lambda one: one.units * one.seconds)
     determinant = n * uu - u * u
+    if determinant <= 1e-9 * n * uu:  # one of them outweighs all
+        return Line(0.0, ut / uu)
     fixed, per_unit = (t * uu - ut * u) / determinant, (n * ut - u * t) / determinant
     if fixed < 0:
         return Line(0.0, ut / uu)

@@ -103,6 +103,7 @@ class Offloader:
                 under_way.add_done_callback(on_progress)
                 return under_way
             if (known := self.known(task)) is not None:
+                self._record_as_done(key)
                 return _done(task, known, on_progress)
             return self._begin(task, self.store.claim(key) or self._record(task, key), on_progress)
 
@@ -138,6 +139,11 @@ class Offloader:
                 job.cancel()
 
     # Inside
+
+    def _record_as_done(self, key: str) -> None:
+        """A program that was killed after it had made the result could not say so any more."""
+        while (left := self.store.claim(key)) is not None:
+            self.store.move(left.id, State.DONE)
 
     def _begin(self, task: Task, row: JobRow, on_progress: OnProgress, pinned: tuple[str, str] | None = None) -> Job:
         job = Job(row.id, task)

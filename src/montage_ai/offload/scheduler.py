@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 
 from montage_ai.errors import (
     CrashError,
+    DiskFullError,
     MontageError,
     RemoteError,
     RuntimeLostError,
@@ -311,7 +312,7 @@ class Scheduler(Generic[W]):
         elif attempt.scope.cancelled_caught:
             self._remember_part(attempt)
             self._ended(attempt, "superseded")
-        if not isinstance(error, RemoteError):
+        if isinstance(error, UnsuitedError) or not isinstance(error, RemoteError):
             await self._discard(attempt, place)  # before the next attempt, which may use the same names
         run.attempts.remove(attempt)
         self._attempts.remove(attempt)
@@ -404,8 +405,8 @@ class Scheduler(Generic[W]):
             self._move(run, State.QUEUED, cause=str(error))
 
     def _is_final(self, run: Run, error: MontageError) -> bool:
-        """The user's mistake, too many failures, or one that every machine would repeat."""
-        if isinstance(error, UserError) or len(run.failures) >= TRIES:
+        """The user's mistake, no space here, too many failures, or one that every machine would repeat."""
+        if isinstance(error, UserError | DiskFullError) or len(run.failures) >= TRIES:
             return True
         return not isinstance(error, CrashError) and run.failed_at | run.unsuited.keys() >= self.places.keys()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 
 from anyio import to_thread
 
 from montage_ai.errors import MontageError, VerificationError
 from montage_ai.media.files import telling_disk_errors
-from montage_ai.offload.attempted import Attempted, remove_attempt
+from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.cache import ResultCache
 from montage_ai.tasks.task import Payload
 from montage_ai.worker.jobdir import JobSpec, stage_in_place
@@ -36,7 +37,7 @@ class Workshop:
                 raise VerificationError("The job's result is not what the worker said.", file=work.folder)
             made = work.variant.finish(directory.output_payload(result), directory.outputs)
             kept = self._cache.keep(work.key, made)
-            remove_attempt(work.folder)
+            shutil.rmtree(work.folder.parent, ignore_errors=True)  # with what other attempts left
             return kept
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from montage_ai.errors import UnreachableError, UnsuitedError
-from montage_ai.offload.transports.transport import Completed
+from montage_ai.offload.transports.transport import Completed, Transport
 
 Lines = Mapping[str, list[str]]
 
 M = TypeVar("M", bound=BaseModel)
 
+_TRIES = 3
 _FULL = ("No space left", "Disk quota exceeded")
 
 
@@ -35,9 +39,25 @@ def answer(done: Completed, ending: str) -> Lines:
     return found
 
 
+async def ask(transport: Transport, script: str, ending: str, *, timeout: float = 60.0) -> Lines:
+    """Run a script and read its answer. One that is garbled is asked for again: scripts may be run twice."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(UnreachableError):
+            return answer(await transport.run(script, timeout=timeout), ending)
+    return answer(await transport.run(script, timeout=timeout), ending)
+
+
 def first(lines: Lines, word: str) -> str:
     """What belongs to the first line of ``word``; empty where there is none."""
     return lines.get(word, [""])[0]
+
+
+def decoded(text: str) -> str:
+    """Text that was sent as base64; empty where it is not that."""
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return ""
 
 
 def parse(kind: type[M], text: str) -> M:

@@ -18,7 +18,7 @@ from montage_ai.media.files import sha256
 from montage_ai.offload import transfer
 from montage_ai.offload.program import program
 from montage_ai.offload.remote import scripts
-from montage_ai.offload.remote.answers import Lines, answer, first, parse
+from montage_ai.offload.remote.answers import Lines, ask, first, parse
 from montage_ai.offload.transfer import BLOBS, Parcel
 from montage_ai.offload.transports.transport import Transport
 from montage_ai.worker.machine import Machine
@@ -58,7 +58,7 @@ class Bootstrap:
         return parse(Machine, lines[-2])
 
     async def _find_python(self) -> str:
-        lines = answer(await self._transport.run(scripts.find_python(self._configured)), "listed")
+        lines = await ask(self._transport, scripts.find_python(self._configured), "listed")
         found = [(version, path) for version, paths in lines.items() for path in paths]
         good = [path for version, path in found if _numbers(version) >= _LEAST]
         if good:
@@ -73,7 +73,7 @@ class Bootstrap:
             path.write_bytes(program().content)
             await transfer.send(self._transport, [Parcel(path, program().sha256, len(program().content))])
         unpack = scripts.unpack(program().name, f"{BLOBS}/{program().sha256}", python)
-        answer(await self._transport.run(unpack), "unpacked")
+        await ask(self._transport, unpack, "unpacked")
 
     async def _make_environment(self, python: str) -> dict[str, Any]:
         script = scripts.make_environment(program().name, python, program().requirements)
@@ -94,7 +94,7 @@ class Bootstrap:
             parcels = [Parcel(path, sha256(path), path.stat().st_size) for path in paths]
             await transfer.send(self._transport, parcels)
             moving = "\n".join(f"mv {BLOBS}/{parcel.sha256} wheels/{parcel.path.name} || exit 4" for parcel in parcels)
-            answer(await self._transport.run(f"rm -rf wheels; mkdir wheels || exit 4\n{moving}\necho placed"), "placed")
+            await ask(self._transport, f"rm -rf wheels; mkdir wheels || exit 4\n{moving}\necho placed", "placed")
 
 
 def environment_in(lines: Lines) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import anyio
 from anyio import to_thread
@@ -14,6 +13,7 @@ from montage_ai.errors import (
     DiskFullError,
     MissingExtraError,
     RuntimeLostError,
+    UnreachableError,
     UnsuitedError,
 )
 from montage_ai.offload import transfer
@@ -21,7 +21,7 @@ from montage_ai.offload.attempted import Attempted, remove_attempt
 from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.program import program
 from montage_ai.offload.remote import scripts
-from montage_ai.offload.remote.answers import answer, first, parse
+from montage_ai.offload.remote.answers import Lines, ask, decoded, first, parse
 from montage_ai.offload.remote.bootstrap import Bootstrap, environment_in
 from montage_ai.offload.transfer import Parcel
 from montage_ai.offload.transports.transport import Transport
@@ -29,6 +29,7 @@ from montage_ai.worker.jobdir import JobSpec, Result, Status
 from montage_ai.worker.machine import Machine
 
 _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings and makes
+_TRIES = 3
 _FIRST_LOOK, _SLOWER = 0.5, 1.5  # seconds of the first look at a job, and how much longer each further one is
 
 
@@ -57,11 +58,11 @@ class RemoteExecutor(Executor[Attempted]):
         self._free = 0
 
     async def connect(self) -> bool:
-        lines = answer(await self._transport.run(scripts.hello(program().name)), "hello")
+        lines = await ask(self._transport, scripts.hello(program().name), "hello")
         self._free = int(first(lines, "free") or 0) * 1024
         for job in lines.get("job", []):
             if self._is_stale(job):
-                answer(await self._transport.run(scripts.discard(job)), "discarded")
+                await ask(self._transport, scripts.discard(job, []), "discarded")
         self._python = environment_in(lines)
         return self._python is None
 
@@ -87,13 +88,14 @@ class RemoteExecutor(Executor[Attempted]):
         moved = await transfer.send(self._transport, parcels, _share(size, on_done))
         there = spec.model_copy(update={"files": {name: file.elsewhere() for name, file in spec.files.items()}})
         inputs = [(name, file.sha256) for name, file in spec.files.items()]
-        answer(await self._transport.run(scripts.stage(work.place, there.model_dump_json(), inputs)), "staged")
+        if "gone" in await ask(self._transport, scripts.stage(work.place, there.model_dump_json(), inputs), "staged"):
+            raise RuntimeLostError(f"What was sent to {self.name} is gone.")
         return moved
 
     async def compute(self, work: Attempted, on_done: OnDone) -> float | None:
         assert self._python is not None
         start = scripts.start(work.place, program().name, self._python)
-        lines = answer(await self._transport.run(start), "started")
+        lines = await ask(self._transport, start, "started")
         if "gone" in lines:
             raise RuntimeLostError(f"What lay on {self.name} for this job is gone.")
         result = await self._follow(work, on_done)
@@ -109,24 +111,37 @@ class RemoteExecutor(Executor[Attempted]):
         seconds = _FIRST_LOOK
         while True:
             began = anyio.current_time()
-            done = await self._transport.run(scripts.follow(work.place, seconds), timeout=seconds + 30)
-            lines = answer(done, "followed")
+            lines, status, result = await self._look(work, seconds)
             if "gone" in lines:
                 raise RuntimeLostError(f"{self.name} has begun a new life; what lay there is gone.")
-            if "status" in lines:
-                status = parse(Status, first(lines, "status"))
-                on_done(status.fraction if status.phase != "verifying" else 0.0)
-            if "result" in lines:
-                return parse(Result, base64.b64decode(first(lines, "result")).decode("utf-8", "replace"))
+            if result is not None:
+                return result
             if "alive" not in lines:
                 raise self._crash(lines)
+            if status is not None:
+                on_done(status.fraction if status.phase != "verifying" else 0.0)
             if anyio.current_time() - began < 0.5 * seconds:  # it was not waited for there: wait here
                 await anyio.sleep(0.5 * seconds)
             seconds = min(seconds * _SLOWER, self._transport.patience)
 
-    def _crash(self, lines: Mapping[str, list[str]]) -> CrashError:
+    async def _look(self, work: Attempted, seconds: float) -> tuple[Lines, Status | None, Result | None]:
+        """How the job is; what cannot be read is asked for again."""
+        for left in reversed(range(_TRIES)):
+            script = scripts.follow(work.place, seconds)
+            lines = await ask(self._transport, script, "followed", timeout=seconds + 30)
+            try:
+                status = parse(Status, first(lines, "status")) if "status" in lines else None
+                result = parse(Result, decoded(first(lines, "result"))) if "result" in lines else None
+            except UnreachableError:
+                if not left:
+                    raise
+            else:
+                return lines, status, result
+        raise AssertionError("unreachable")
+
+    def _crash(self, lines: Lines) -> CrashError:
         code = first(lines, "exit") or "?"
-        said = base64.b64decode(first(lines, "log") or "").decode("utf-8", "replace").strip().splitlines()
+        said = decoded(first(lines, "log")).strip().splitlines()
         killed = " (killed: perhaps it had too little memory)" if code == "137" else ""
         last = f": {said[-1]}" if said else "."
         return CrashError(f"The worker on {self.name} ended with code {code}{killed} and no result{last}")
@@ -149,7 +164,10 @@ class RemoteExecutor(Executor[Attempted]):
         return moved
 
     async def discard(self, work: Attempted) -> None:
-        answer(await self._transport.run(scripts.discard(work.place)), "discarded")
+        digests: list[str] = []
+        if (work.folder / "job.json").exists():
+            digests = [file.sha256 for file in work.directory.spec().files.values()]
+        await ask(self._transport, scripts.discard(work.place, digests), "discarded")
         await to_thread.run_sync(remove_attempt, work.folder)
 
     async def close(self) -> None:

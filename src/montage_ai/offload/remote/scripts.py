@@ -95,6 +95,7 @@ def worker(program: str, python: str) -> str:
 def stage(job: str, spec: str, inputs: Sequence[tuple[str, str]]) -> str:
     """A job's directory, its inputs linked from the blobs. What another life of the machine left there goes first."""
     links = "\n".join(
+        f"[ -f inputs/{name} ] || [ -f ../../blobs/{digest} ] || {{ echo gone; echo staged; exit; }}\n"
         f"[ -f inputs/{name} ] || ln ../../blobs/{digest} inputs/{name} 2>/dev/null || "
         f"cp ../../blobs/{digest} inputs/{name} || exit 4"
         for name, digest in inputs
@@ -154,7 +155,7 @@ alive {job} && echo alive
 echo followed"""
 
 
-def discard(job: str) -> str:
+def discard(job: str, digests: Sequence[str]) -> str:
     """End a job if it runs, and remove what was made for it: also its inputs, where no other job there has them."""
     return f"""{_ALIVE}
 end() {{ kill -s $1 -- -$pid 2>/dev/null || kill -$1 -$pid 2>/dev/null || kill -$1 $pid 2>/dev/null; }}
@@ -163,9 +164,10 @@ if alive {job}; then
   tries=0; while alive {job} && [ $tries -lt 20 ]; do sleep 0.1; tries=$((tries + 1)); done
   end KILL
 fi
-digests=$(cat jobs/{job}/digests 2>/dev/null)
+digests="$(cat jobs/{job}/digests 2>/dev/null) {" ".join(digests)}"
 rm -rf jobs/{job}
 for digest in $digests; do
+  rm -rf blobs/$digest.parts
   [ ! -f blobs/$digest ] || [ "$(ls -ld blobs/$digest | awk '{{print $2}}')" -gt 1 ] || rm -f blobs/$digest
 done
 echo discarded"""
