@@ -27,6 +27,9 @@ PARTS = {
     "startup": "start of the command line",
     "memory": "peak memory",
     "loudness": "loudness of the film",
+    "planning": "planner and scheduler, beside exhaustive search",
+    "links": "moving files over SSH, beside what the link can carry",
+    "offloading": "jobs: their overhead, their list, their predictions",
 }
 
 _QUICK: dict[str, dict[str, Any]] = {"shots": {"seeds": 3}}

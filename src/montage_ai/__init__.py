@@ -18,6 +18,7 @@ __all__ = [
     "Brief",
     "Film",
     "MontageError",
+    "Offloader",
     "StabilizationService",
     "__version__",
     "analyze",
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from montage_ai.edit.brief import Brief
     from montage_ai.edit.styles import load_style
     from montage_ai.errors import MontageError
+    from montage_ai.offload.offloader import Offloader
 
 _HOMES = {
     "Brief": "montage_ai.edit.brief",
     "Film": "montage_ai.api.montage",
     "MontageError": "montage_ai.errors",
+    "Offloader": "montage_ai.offload.offloader",
     "StabilizationService": "montage_ai.api.stabilization",
     "analyze": "montage_ai.api.montage",
     "beats": "montage_ai.api.montage",

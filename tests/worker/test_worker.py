@@ -323,3 +323,24 @@ def test_the_last_status_is_the_one_that_counts(tmp_path: Path) -> None:
     status = job.status()
     assert status is not None
     assert (status.phase, status.fraction) == ("computing", 1.0)
+
+
+def test_a_job_named_from_the_current_folder_is_done_with_all_its_files(plain: Path, tmp_path: Path) -> None:
+    """As on another machine, whose work folder the worker is started in."""
+    spec = spec_for(plain)
+    spec = spec.model_copy(update={"parameters": spec.parameters | {"deliver": "clip", "always": True}})
+    JobDir(tmp_path / "job").create(spec)
+    command = [sys.executable, "-m", "montage_ai.worker", "job"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "job" / "outputs" / "clip.mp4").exists()
+
+
+def test_the_doctor_says_what_this_machine_is() -> None:
+    command = [sys.executable, "-m", "montage_ai.worker", "doctor"]
+    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert said["processors"] >= 1
+    assert said["python"].count(".") == 2
+    assert "vidstabdetect" in said["filters"]
+    assert said["memory"] > 0
+    assert said["disk"] > 0

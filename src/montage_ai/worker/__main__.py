@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         return doctor()
     if arguments == ["serve"]:
         return serve()
-    folder = Path(arguments[0])
+    folder = Path(arguments[0]).absolute()
     if not folder.is_dir():
         sys.stderr.write(f"{printable(str(folder))}: is not a job's directory.\n")
         return 2

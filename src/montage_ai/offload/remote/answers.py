@@ -42,8 +42,9 @@ def answer(done: Completed, ending: str) -> Lines:
 async def ask(transport: Transport, script: str, ending: str, *, timeout: float = 60.0) -> Lines:
     """Run a script and read its answer. One that is garbled is asked for again: scripts may be run twice."""
     for _ in range(_TRIES - 1):
+        done = await transport.run(script, timeout=timeout)
         with contextlib.suppress(UnreachableError):
-            return answer(await transport.run(script, timeout=timeout), ending)
+            return answer(done, ending)
     return answer(await transport.run(script, timeout=timeout), ending)
 
 

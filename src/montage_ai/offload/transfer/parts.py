@@ -14,7 +14,7 @@ from montage_ai.offload.transports.transport import BLOCK, Completed
 PART = 16 * 1024 * 1024
 """Bytes of a part."""
 
-PAUSES = (0.5, 2.0, 5.0)
+PAUSES: tuple[float, ...] = (0.5, 2.0, 5.0)
 """Seconds before what was cut goes on: as often as this without a part's worth of progress."""
 
 TRIES = 3

@@ -38,7 +38,7 @@ class Retrying(Decorator):
     A ``put`` is not tried again: who sends looks at what has arrived, and goes on from there.
     """
 
-    def __init__(self, inner: Transport, pauses: tuple[float, ...] = (0.5, 2.0, 5.0)) -> None:
+    def __init__(self, inner: Transport, pauses: tuple[float, ...] = (0.5, 2.0)) -> None:
         super().__init__(inner)
         self._pauses = pauses
 
