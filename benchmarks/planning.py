@@ -65,7 +65,7 @@ def _against_the_optimum(cases: int) -> list[Row]:
 
 def _case(rng: random.Random) -> tuple[Jobs, dict[str, float]]:
     def log_uniform(low: float, high: float) -> float:
-        return low * (high / low) ** rng.random()
+        return low * float((high / low) ** rng.random())
 
     names = _NAMES[: rng.randint(1, 3)]
     pace, link = ({name: log_uniform(0.2, 5) for name in names} for _ in range(2))
