@@ -36,8 +36,13 @@ def showing(*, as_json: bool) -> Iterator[Emit]:
 
 def print_json(kind: str, **content: Any) -> None:
     """One event as one line on stdout."""
-    sys.stdout.write(json.dumps({"event": kind, **content}, default=str) + "\n")
+    sys.stdout.write(json_line(kind, **content))
     sys.stdout.flush()
+
+
+def json_line(kind: str, **content: Any) -> str:
+    """One event as one line."""
+    return json.dumps({"event": kind, **content}, default=str) + "\n"
 
 
 def show_json(event: Event) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from montage_ai.cli.display import print_json, showing
+from montage_ai.cli.display import json_line, print_json, showing
 from montage_ai.cli.make import JsonOption, OffloadOption
 from montage_ai.errors import MontageError, UserError, printable
 from montage_ai.events import Notice, StageDone, StageStarted, Tally
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from montage_ai.offload.store import JobRow, Store
 
 _FEW = 30
+_MANY = 200  # from here on plain lines: drawing a table takes its time
+_WIDTHS = (8, 10, 30, 26, 16, 16, 0)
 _LOOK = 0.5
 _DAY = 86_400.0
 
@@ -40,8 +42,14 @@ def list_(
     rows = store.jobs(-1 if everything else _FEW)
     store.close()
     if json:
-        for row in rows:
-            print_json("job", **_as_data(row))
+        sys.stdout.write("".join(json_line("job", **_as_data(row)) for row in rows))
+    elif len(rows) > _MANY:
+        typer.echo(
+            "\n".join(
+                "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip()
+                for cells in _cells(rows)
+            )
+        )
     elif rows:
         _print(_table(rows))
     else:

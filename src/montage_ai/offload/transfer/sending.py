@@ -159,7 +159,7 @@ async def _send_parts(
                 digest.update(block)
                 yield block
                 progress.advance(part, len(block))
-                if 2 * progress.of(part) * transport.streams >= part.size:
+                if 8 * progress.of(part) * transport.streams >= part.size:
                     under_way()
 
         await transport.put(blocks, f"{BLOBS}/{part.parcel.sha256}.parts/{part.index}.new", start)
