@@ -7,6 +7,7 @@
     │   ├── VerificationError    a result is not what was planned; it was not published
     │   ├── TaskError            a job's task failed
     │   │   └── CrashError       ... without saying why: its worker ended, or was ended
+    │   ├── GivenUpError         a job was given up before its end
     │   └── RemoteError          another machine did not do its part
     │       ├── UnreachableError    it does not answer; what runs there may go on
     │       ├── AccessDeniedError   it does not let us in
@@ -39,8 +40,8 @@ class MontageError(Exception):
 
     def __str__(self) -> str:
         subject = f"{printable(self.file)}: " if self.file else ""
-        advice = f" {self.hint}" if self.hint else ""
-        return f"{subject}{self.what}{advice}"
+        advice = f" {shown(self.hint)}" if self.hint else ""
+        return f"{subject}{shown(self.what)}{advice}"
 
 
 class WorkError(MontageError):
@@ -65,6 +66,10 @@ class TaskError(WorkError):
 
 class CrashError(TaskError):
     """The worker of a job ended without a result."""
+
+
+class GivenUpError(WorkError):
+    """A job was given up before its end."""
 
 
 class RemoteError(WorkError):
@@ -114,6 +119,11 @@ def error_from(kind: str, what: str, *, file: str | None, hint: str | None) -> M
     found = globals().get(kind)
     known = found if isinstance(found, type) and issubclass(found, MontageError) else TaskError
     return known(what, file=file, hint=hint)
+
+
+def shown(text: str) -> str:
+    """``text`` without what would steer a terminal: it may come from another machine."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def printable(name: str) -> str:

@@ -43,7 +43,7 @@ assert montage_ai.__all__ == sorted(montage_ai._HOMES.keys() | {"__version__"})
 def test_the_public_names_are_exactly_these() -> None:
     import montage_ai
 
-    classes = {"Brief", "Film", "MontageError", "StabilizationService"}
+    classes = {"Brief", "Film", "MontageError", "Offloader", "StabilizationService"}
     functions = {"analyze", "beats", "load_style", "make_montage", "render_timeline", "stabilize_clip"}
     assert set(montage_ai.__all__) == {*classes, *functions, "__version__"}
 

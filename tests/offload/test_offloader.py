@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,17 @@ import psutil
 import pytest
 
 from montage_ai import config
-from montage_ai.errors import MontageError, TaskError
+from montage_ai.errors import DiskFullError, GivenUpError, MontageError, TaskError
 from montage_ai.media.files import sha256
+from montage_ai.offload.job import Job
 from montage_ai.offload.offloader import Offloader
+from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.states import State
+from montage_ai.offload.store import JobRow
+from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
-from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.task import InputFile, Task
+from montage_ai.tasks.trial import Trial
 
 Until = Callable[..., None]
 
@@ -204,7 +209,7 @@ class TestStopping:
             job = offloader.submit(task_for(long_clip))
             until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
             job.cancel()
-            with pytest.raises(CancelledError):
+            with pytest.raises(GivenUpError):
                 job.result()
             until(lambda: not ffmpegs() and job_folders() == [], "the end of all that was begun")
             assert states(offloader) == [State.CANCELLED]
@@ -214,7 +219,7 @@ class TestStopping:
             job = offloader.submit(task_for(long_clip, deliver="clip", always=True))
             until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
             other.store.wish([job.id], "cancel")
-            with pytest.raises(CancelledError):
+            with pytest.raises(GivenUpError):
                 job.result()
 
     def test_an_unfinished_job_is_taken_up_again_after_a_kill(self, long_clip: Path, until: Until) -> None:
@@ -271,3 +276,111 @@ class TestLocalExecutor:
                 seen |= {process.pid for process in at_work()}
             assert len(seen) == 1
         assert at_work() == []
+
+
+class TestTrouble:
+    """Each of these once left somebody waiting for ever."""
+
+    def trial(self, folder: Path, **parameters: Any) -> Trial:
+        path = folder / "source.bin"
+        if not path.exists():
+            path.write_bytes(b"content")
+        return Trial(source=InputFile(path=path, sha256=sha256(path)), **parameters)
+
+    def test_jobs_end_while_others_are_asked_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        record = Offloader._record
+
+        def slowly(self: Offloader, task: Task, key: str) -> JobRow:
+            time.sleep(0.2)
+            return record(self, task, key)
+
+        monkeypatch.setattr(Offloader, "_record", slowly)
+        with Offloader("never") as offloader:
+            assert len(list(offloader.map([self.trial(tmp_path, number=n) for n in range(8)]))) == 8
+
+    def test_a_job_that_another_program_gives_up_ends_all_that_was_asked_with_it(
+        self, tmp_path: Path, until: Until
+    ) -> None:
+        tasks = [self.trial(tmp_path, number=n, seconds=20) for n in range(2)]
+        with Offloader("never") as offloader, ThreadPoolExecutor() as pool:
+            running = pool.submit(lambda: list(offloader.map(tasks)))
+            until(lambda: State.RUNNING in states(offloader), "a running job")
+            offloader.store.wish([offloader.store.jobs()[0].id], "cancel")
+            with pytest.raises(GivenUpError, match="jobs retry"):
+                running.result(30)
+
+    def test_a_source_that_is_gone_fails_its_job_alone(self, tmp_path: Path) -> None:
+        gone = Path(shutil.copy(self.trial(tmp_path).source.path, tmp_path / "gone.bin"))
+        task = Trial(source=InputFile(path=gone, sha256=sha256(gone)))
+        gone.unlink()
+        with Offloader("never") as offloader:
+            with pytest.raises((MontageError, OSError)):
+                offloader.submit(task).result(30)
+            offloader.submit(self.trial(tmp_path)).result(30)
+
+    def test_a_cache_that_cannot_be_written_ends_the_job(self, tmp_path: Path) -> None:
+        with Offloader("never") as offloader:
+            (config.cache_dir() / "results").write_text("in the way")
+            with pytest.raises(MontageError):
+                offloader.submit(self.trial(tmp_path)).result(60)
+
+    def test_what_the_caller_s_function_raises_reaches_the_caller_alone(self, tmp_path: Path) -> None:
+        def broken(job: Job) -> None:
+            raise BrokenPipeError("| head")
+
+        with Offloader("never") as offloader:
+            with pytest.raises(BrokenPipeError):
+                offloader.submit(self.trial(tmp_path, number=1), broken).result(30)
+            offloader.submit(self.trial(tmp_path, number=2)).result(30)
+
+    def test_a_store_that_cannot_be_written_ends_all_with_its_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise DiskFullError("The disk is full.")
+
+        with Offloader("never") as offloader:
+            monkeypatch.setattr(offloader.store, "move", full)
+            for number in range(2):
+                with pytest.raises(DiskFullError):
+                    offloader.submit(self.trial(tmp_path, number=number)).result(30)
+            monkeypatch.undo()
+
+    def test_names_of_any_bytes(self, tmp_path: Path) -> None:
+        odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.bin"))
+        try:
+            odd.write_bytes(b"odd")
+        except OSError:
+            pytest.skip("this file system wants names to be text")
+        task = Trial(source=InputFile(path=odd, sha256=sha256(odd)))
+        assert Trial.model_validate_json(task.model_dump_json()) == task
+        with Offloader("never") as offloader:
+            offloader.submit(task).result(30)
+
+    def test_ctrl_c_leaves_jobs_to_be_taken_up_again(self, tmp_path: Path) -> None:
+        with Offloader("never") as offloader:
+            waiting = offloader.map([self.trial(tmp_path), self.trial(tmp_path, number=1, seconds=30)])
+            next(waiting)
+            with pytest.raises(KeyboardInterrupt):
+                waiting.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+        with Offloader("never") as offloader:
+            assert sorted(states(offloader)) == [State.DONE, State.QUEUED]
+
+    def test_a_clip_s_transform_on_this_machine_is_ended_when_it_is_given_up(
+        self, long_clip: Path, tmp_path: Path, until: Until
+    ) -> None:
+        """Also where another machine found the motions, and only the rest is done here."""
+        box = RemoteExecutor("box", LocalTransport(tmp_path / "far"), python=sys.executable)
+        task = task_for(long_clip, deliver="clip", always=True)
+
+        def transforming() -> list[psutil.Process]:
+            ours = [p for p in psutil.Process().children() if any("vidstabtransform" in a for a in arguments(p))]
+            return [p for p in ours if alive(p)]
+
+        with Offloader("box", executors=[box]) as offloader:
+            job = offloader.measure(task, "box", "proxy")
+            until(lambda: bool(transforming()), "the transform here", 60)
+            job.cancel()
+            with pytest.raises(GivenUpError):
+                job.result(30)
+            until(lambda: not transforming(), "its end", 5)

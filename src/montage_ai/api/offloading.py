@@ -61,11 +61,27 @@ def enable(name: str) -> None:
     store.close()
 
 
-def disable(name: str) -> None:
-    """Take that back."""
-    store = Store(config.data_dir())
-    store.machines.disable(name)
-    store.close()
+def disable(name: str) -> str:
+    """Take that back, and remove what lies there for jobs of ours. Returns why that could not be done, or nothing."""
+    settings = load_settings()
+    settings.executor(name)
+    with Offloader("never") as offloader:
+        was_enabled = is_enabled(name, settings, offloader.store)
+        offloader.store.machines.disable(name)
+        if not was_enabled:
+            return ""
+        executor = open_remote(name, settings, offloader.store, offloader.ledger, clearing=True)
+
+        async def clear() -> str:
+            try:
+                await executor.connect()
+            except MontageError as error:
+                return str(error)
+            finally:
+                await executor.close()
+            return ""
+
+        return anyio.run(clear)
 
 
 def status() -> list[Health]:

@@ -101,7 +101,7 @@ class StabilizationService:
         """The task of each source."""
         return {
             source: Stabilize(
-                source=InputFile(path=source, sha256=library.digest(source)),
+                source=InputFile(path=source.absolute(), sha256=library.digest(source)),
                 smoothing=self.smoothing,
                 deliver="clip",
                 always=self.always,

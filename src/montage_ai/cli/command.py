@@ -73,6 +73,8 @@ def captured(function: Callable[..., None], name: str, arguments: list[str]) -> 
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(keep)
     app(args=arguments, prog_name=f"montage-ai {name}", standalone_mode=False)
+    if not kept:  # it was asked for help
+        raise typer.Exit
     return kept
 
 

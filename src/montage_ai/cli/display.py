@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from montage_ai.errors import printable
+from montage_ai.errors import printable, shown
 from montage_ai.events import Emit, Event, Notice, StageDone, StageProgress, StageStarted
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def show_json(event: Event) -> None:
 def told(notice: Notice) -> str:
     """A notice as one line."""
     about = f"{printable(str(notice.file))}: " if isinstance(notice.file, Path) else ""
-    return f"{'Warning: ' if notice.level == 'warning' else ''}{about}{notice.text}"
+    return f"{'Warning: ' if notice.level == 'warning' else ''}{about}{shown(notice.text)}"
 
 
 class _Plain:

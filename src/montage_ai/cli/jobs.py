@@ -98,7 +98,7 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
     """Do jobs again that failed, were cancelled, or were left by a program that ended. Their results are remembered."""
     from pydantic import ValidationError
 
-    from montage_ai.offload.offloader import Offloader
+    from montage_ai.offload.offloader import MEASURED, Offloader
     from montage_ai.offload.states import State
     from montage_ai.offload.telling import told
     from montage_ai.tasks import task_class
@@ -106,11 +106,13 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
     store = _store()
     fit = {State.FAILED, State.CANCELLED}
     rows = [row for row in _chosen(store, ids) if row.state in fit or not (row.has_ended or row.is_looked_after)]
+    if not ids:
+        rows = [row for row in rows if not row.key.startswith(MEASURED)]
     store.close()
     if not rows:
         typer.echo("There is no such job to be done again.")
         return
-    failed, started = 0, time.monotonic()
+    failed, failed_jobs, started = 0, 0, time.monotonic()
     stage = "Doing jobs again"
     with showing(as_json=json) as emit, Offloader(offload, on_notice=lambda t: emit(Notice("warning", t))) as offloader:
         emit(StageStarted(stage, float(len(rows)), "jobs"))
@@ -123,7 +125,9 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
         for row in rows:
             try:
                 task = task_class(row.task).model_validate_json(row.parameters)
-                if (claimed := offloader.store.claim_job(row.id)) is not None:
+                if (claimed := offloader.store.claim_job(row.id)) is None:
+                    emit(Notice("info", f"{row.id[:8]} is looked after by another program by now."))
+                else:
                     under_way.append(offloader.resume(claimed, task, tell))
             except (ValidationError, MontageError, OSError) as error:
                 emit(Notice("warning", f"{row.id[:8]} cannot be done again: {error}"))
@@ -131,8 +135,9 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
         for job in under_way:
             if (raised := job.exception()) is not None:
                 emit(Notice("warning", f"{job.id[:8]}: {raised}"))
-                failed += 1
-        emit(StageDone(stage, time.monotonic() - started, f"{len(rows) - failed} done, {failed} failed"))
+                failed_jobs += 1
+        failed += failed_jobs
+        emit(StageDone(stage, time.monotonic() - started, f"{len(under_way) - failed_jobs} done, {failed} failed"))
     if failed:
         raise typer.Exit(1)
 
@@ -155,7 +160,8 @@ def resume(ids: _Ids = None) -> None:
 def clean(
     days: Annotated[float, typer.Option(min=0, help="Forget jobs that ended longer ago than this.")] = 7.0,
 ) -> None:
-    """Forget old jobs, and remove what they left here. (Elsewhere it is removed when a machine is next reached.)"""
+    """Forget old jobs, and remove what they left here. (What was left on
+    other machines goes when they are next reached, after a week at the latest.)"""
     import shutil
 
     from montage_ai import config

@@ -56,11 +56,13 @@ def disable(name: _Name, json: JsonOption = False) -> None:
     """Let no more work go to an executor."""
     from montage_ai.api import offloading
 
-    offloading.disable(name)
+    problem = offloading.disable(name)
     if json:
-        print_json("disabled", name=name)
-    else:
-        typer.echo(f"{name} is disabled: nothing goes there any more.")
+        print_json("disabled", name=name, left=problem)
+        return
+    typer.echo(f"{name} is disabled: nothing goes there any more. (A program that runs now ends its jobs as it began.)")
+    if problem:
+        typer.echo(f"What jobs may have left there could not be removed: {problem}")
 
 
 def status(json: JsonOption = False) -> None:
@@ -190,7 +192,7 @@ def _print_health(one: Health) -> None:
             f"{machine.system}, Python {machine.python}, FFmpeg {machine.ffmpeg or 'missing'} {vidstab} libvidstab",
             f"runtime {machine.boot[:8] or 'unknown'}",
         ]
-    typer.echo(f"{one.name}: " + "\n    ".join(facts))
+    typer.echo(f"{one.name}: " + "\n    ".join(map(printable, facts)))
 
 
 def _print_decision(decision: Decision) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from montage_ai.errors import GivenUpError
 from montage_ai.offload.states import ENDS, Progress, State
 from montage_ai.tasks.task import Payload, Task
 
@@ -20,6 +22,7 @@ class Job:
     task: Task
     progress: Progress = field(default_factory=lambda: Progress(State.QUEUED))
     _future: Future[Payload] = field(default_factory=Future)
+    _settling: threading.Lock = field(default_factory=threading.Lock)
     _cancel: Callable[[], None] = lambda: None
 
     @property
@@ -28,7 +31,7 @@ class Job:
         return self.progress.state
 
     def result(self, timeout: float | None = None) -> Payload:
-        """Its outputs, waited for. Raises the error that it failed with, ``CancelledError``, or ``TimeoutError``."""
+        """Its outputs, waited for. Raises the error that it failed with, ``GivenUpError``, or ``TimeoutError``."""
         if timeout is not None:
             return self._future.result(timeout)
         while True:
@@ -51,7 +54,18 @@ class Job:
         self._cancel()
 
     def cancelled(self) -> bool:
-        return self._future.cancelled()
+        """Whether it was given up."""
+        return self.done() and isinstance(self.exception(), GivenUpError)
+
+    def settle(self, outcome: Payload | BaseException) -> None:
+        """It has ended with these outputs or this error; the first that is said counts."""
+        with self._settling:
+            if self._future.done():
+                return
+            if isinstance(outcome, BaseException):
+                self._future.set_exception(outcome)
+            else:
+                self._future.set_result(outcome)
 
     def add_done_callback(self, told: Callable[[Job], None]) -> None:
         """Have ``told`` called when it has ended, at once where it has; maybe from another thread."""

@@ -12,7 +12,7 @@ from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.costs import DOWNLINK, SET_UP, UPLINK, Key
 from montage_ai.offload.options import LOCAL, Option
 from montage_ai.offload.run import Attempt, Run
-from montage_ai.offload.states import State
+from montage_ai.offload.states import ENDS, State
 from montage_ai.offload.store import Store
 from montage_ai.tasks.task import Line, Needs, Task, Variant, Work
 from montage_ai.worker.machine import Machine, device_here, this_machine
@@ -40,7 +40,7 @@ class Ledger:
     def options(self, run: Run, executor: str) -> tuple[Option, ...] | str:
         if run.pinned is not None and run.pinned[0] != executor:
             return "was not asked for"
-        offers = self.offers(run.task, executor, self._works_of(run))
+        offers = self.offers(run.task, executor, self._works[run.id])
         if run.pinned is None or isinstance(offers, str):
             return offers
         return tuple(offer for offer in offers if offer.variant == run.pinned[1])
@@ -113,7 +113,7 @@ class Ledger:
         task: Task = run.task
         variant = task.variant(option.variant)
         folder = self._folder / run.id / f"{option.executor}-{variant.name}"
-        size = self._works_of(run)[variant.name]
+        size = self._works[run.id][variant.name]
         number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds, size)
         return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number)
 
@@ -125,7 +125,8 @@ class Ledger:
 
     def took(self, attempt: Attempt[Attempted], step: State, seconds: float, share: float) -> None:
         work, option = attempt.work, attempt.option
-        size = self._works_of(attempt.run)[work.variant.name]
+        asked = attempt.run.pinned is None  # else it only measures, and nothing was decided by what is predicted
+        size = self._works[attempt.run.id][work.variant.name]
         if step is State.PREPARING:
             attempt.sizes[State.UPLOADING] = sum(file.size for file in work.directory.spec().files.values())
         elif step is State.RUNNING and option.executor != LOCAL and (result := work.directory.expected()):
@@ -139,16 +140,16 @@ class Ledger:
                     Key(direction, option.executor),
                     attempt.sizes.get(step, 0) * share,
                     seconds,
-                    predicted if fits and share == 1 else None,
+                    predicted if fits and share == 1 and asked else None,
                 )
         elif step is State.RUNNING:
             key = self._key(attempt.run.task, work.variant, "compute", self.device(option.executor))
-            self._learn(key, size.units * share, seconds, option.compute if share == 1 else None)
+            self._learn(key, size.units * share, seconds, option.compute if share == 1 and asked else None)
         elif option.executor != LOCAL:
             before = step is State.PREPARING
             key = self._key(attempt.run.task, work.variant, "prepare" if before else "finish", self.device(LOCAL))
             predicted = option.prepare if before else option.finish
-            self._learn(key, size.prepare if before else size.finish, seconds, predicted)
+            self._learn(key, size.prepare if before else size.finish, seconds, predicted if asked else None)
 
     def was_set_up(self, executor: str, seconds: float) -> None:
         self._learn(Key("set up", executor), 1.0, seconds, None)
@@ -163,6 +164,8 @@ class Ledger:
     def moved(self, run: Run, state: State, attempt: Attempt[Attempted] | None, cause: str) -> None:
         executor, variant = (attempt.option.executor, attempt.option.variant) if attempt else (None, None)
         self._store.move(run.id, state, cause or None, executor=executor, variant=variant)
+        if state in ENDS:
+            self._told.pop(run.id, None)
 
     def advanced(self, job: str, fraction: float) -> None:
         """Record how far a job is, not too often."""
@@ -186,10 +189,9 @@ class Ledger:
     def notice(self, text: str) -> None:
         self.on_notice(text)
 
-    def _works_of(self, run: Run) -> Mapping[str, Work]:
-        if run.id not in self._works:
-            self._works[run.id] = works_of(run.task)
-        return self._works[run.id]
+    def size(self, job: str, task: Task) -> None:
+        """Find out how large a job is. Raises ``MontageError`` where its inputs cannot be read."""
+        self._works[job] = works_of(task)
 
     @staticmethod
     def _key(task: Task, variant: Variant, step: str, device: str) -> Key:

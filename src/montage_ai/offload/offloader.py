@@ -23,6 +23,7 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from montage_ai import config
+from montage_ai.errors import GivenUpError, MontageError
 from montage_ai.media.ffmpeg import ffmpeg_version
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.cache import ResultCache
@@ -39,6 +40,9 @@ from montage_ai.processes import born
 from montage_ai.tasks.task import Payload, Task, Variant
 
 OnProgress = Callable[[Job], None]
+
+MEASURED = "measured"
+"""How the keys of jobs begin that only measure."""
 
 _KEPT_SECONDS = 86_400
 _WISHES = 0.5  # seconds between two looks at what other programs wish
@@ -69,11 +73,13 @@ class Offloader:
         self.ledger.on_notice = on_notice
         self._cache = ResultCache((cache or config.cache_dir()) / "results")
         self._places = open_executors(mode, self.store, self.ledger, executors)
-        self._guard = threading.RLock()
+        # A job that ends takes ``_guard`` in the working thread; whoever asks holds ``_asking``, and may wait for that.
+        self._guard, self._asking = threading.Lock(), threading.Lock()
         self._jobs: dict[str, Job] = {}  # by key, while they are under way
         self._stack = contextlib.ExitStack()
         self._portal: BlockingPortal | None = None
         self._scheduler: Scheduler[Attempted] | None = None
+        self._fault: BaseException | None = None
 
     def __enter__(self) -> Offloader:
         self._sweep()
@@ -81,9 +87,9 @@ class Offloader:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        for job in self._jobs.values():
+        for job in self._under_way():
             self.store.release(job.id)
-            job._future.cancel()
+            job.settle(GivenUpError("The program ended before the job.", hint="The same command carries on."))
         self.store.close()
 
     def known(self, task: Task) -> Payload | None:
@@ -98,8 +104,10 @@ class Offloader:
         gets the same job. ``on_progress`` is called, maybe from another thread, whenever something changes.
         """
         key = self._key(task, task.variants()[0])
-        with self._guard:
-            if (under_way := self._jobs.get(key)) is not None:
+        with self._asking:
+            with self._guard:
+                under_way = self._jobs.get(key)
+            if under_way is not None:
                 under_way.add_done_callback(on_progress)
                 return under_way
             if (known := self.known(task)) is not None:
@@ -109,12 +117,13 @@ class Offloader:
 
     def measure(self, task: Task, executor: str, variant: str, on_progress: OnProgress = lambda _: None) -> Job:
         """Have a task done at one executor, in one variant, whether its outputs are known or not."""
-        row = self._record(task, f"measured {uuid.uuid4()}")
-        return self._begin(task, row, on_progress, pinned=(executor, variant))
+        with self._asking:
+            row = self._record(task, f"{MEASURED} {uuid.uuid4()}")
+            return self._begin(task, row, on_progress, pinned=(executor, variant))
 
     def resume(self, row: JobRow, task: Task, on_progress: OnProgress = lambda _: None) -> Job:
         """Do a recorded job of this program's (see ``Store.claim_job``) again, or to its end."""
-        with self._guard:
+        with self._asking:
             if (known := self.known(task)) is not None:
                 self.store.move(row.id, State.DONE)
                 return _done(task, known, on_progress, row.id)
@@ -134,9 +143,10 @@ class Offloader:
                     job = waiting.pop(future)
                     for one in several[id(future)]:
                         yield one.task, job.result()
-        finally:
+        except Exception:  # not Ctrl-C: then they are left, to be taken up again
             for job in waiting.values():
                 job.cancel()
+            raise
 
     # Inside
 
@@ -146,22 +156,39 @@ class Offloader:
             self.store.move(left.id, State.DONE)
 
     def _begin(self, task: Task, row: JobRow, on_progress: OnProgress, pinned: tuple[str, str] | None = None) -> Job:
+        try:
+            self.ledger.size(row.id, task)
+        except MontageError as error:
+            self.store.move(row.id, State.FAILED, str(error))
+            raise
         job = Job(row.id, task)
-        self._jobs[row.key] = job
+        portal, scheduler = self._started()
 
         def changed(run: Run, progress: Progress) -> None:
+            """Called by the scheduler, which what the caller's function raises must not reach."""
             job.progress = progress
             self.ledger.advanced(run.id, progress.fraction)
             if run.has_ended:
                 with self._guard:
                     self._jobs.pop(row.key, None)
-                _settle(job, run)
-            on_progress(job)
+                job.settle(_outcome(run))
+            try:
+                on_progress(job)
+            except Exception as error:  # noqa: BLE001  (raised by ``result``)
+                job.settle(error)
+                scheduler.cancel(run.id)
 
-        portal, scheduler = self._started()
+        with self._guard:
+            self._jobs[row.key] = job
         job._cancel = lambda: portal.call(scheduler.cancel, row.id)
         portal.call(scheduler.submit, Run(row.id, task, changed, pinned=pinned))
+        if self._fault is not None:
+            job.settle(self._fault)
         return job
+
+    def _under_way(self) -> list[Job]:
+        with self._guard:
+            return list(self._jobs.values())
 
     def _started(self) -> tuple[BlockingPortal, Scheduler[Attempted]]:
         """The thread that works, which begins now if it has not."""
@@ -174,12 +201,11 @@ class Offloader:
         return self._portal, self._scheduler
 
     def _give_up(self, serving: Future[None]) -> None:
-        """Should the scheduler end by a fault of its own, nobody waits for ever."""
-        error = None if serving.cancelled() else serving.exception()
-        if error is not None:
-            with self._guard:
-                for job in self._jobs.values():
-                    job._future.set_exception(error)
+        """Should the scheduler end by itself (no more can be recorded, or a fault), nobody waits for ever."""
+        if not serving.cancelled() and (error := serving.exception()) is not None:
+            self._fault = _root(error)
+            for job in self._under_way():
+                job.settle(self._fault)
 
     def _make_scheduler(self) -> Scheduler[Attempted]:
         places = self._places
@@ -239,17 +265,23 @@ class Offloader:
 
 def _done(task: Task, outputs: Payload, on_progress: OnProgress, job_id: str = "") -> Job:
     job = Job(job_id, task, Progress(State.DONE, fraction=1.0))
-    job._future.set_result(outputs)
+    job.settle(outputs)
     on_progress(job)
     return job
 
 
-def _settle(job: Job, run: Run) -> None:
-    """Give the job's future what became of it."""
+def _outcome(run: Run) -> Payload | BaseException:
+    """What became of a job that has ended."""
     if run.state is State.CANCELLED:
-        job._future.cancel()
-    elif run.error is not None:
-        job._future.set_exception(run.error)
-    else:
-        assert isinstance(run.result, Payload)
-        job._future.set_result(run.result)
+        return GivenUpError("was given up.", file=run.task.about, hint=f"`montage-ai jobs retry {run.id[:8]}` does it.")
+    if run.error is not None:
+        return run.error
+    assert isinstance(run.result, Payload)
+    return run.result
+
+
+def _root(error: BaseException) -> BaseException:
+    """The error inside groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -59,14 +59,16 @@ def is_enabled(name: str, settings: OffloadSettings, store: Store) -> bool:
     return store.machines.get(name).enabled == settings.executor(name).identity
 
 
-def open_remote(name: str, settings: OffloadSettings, store: Store, ledger: Ledger) -> RemoteExecutor:
-    """The executor called ``name``; nothing is reached yet."""
+def open_remote(
+    name: str, settings: OffloadSettings, store: Store, ledger: Ledger, *, clearing: bool = False
+) -> RemoteExecutor:
+    """The executor called ``name``; nothing is reached yet. ``clearing``: all jobs of ours there are to be removed."""
     one = settings.executor(name)
 
     def is_stale(place: str) -> bool:
         """Whether a directory there is of a job of ours that has ended: one that we do not know may be another's."""
-        jobs = store.find(place[:36])
-        return bool(jobs) and jobs[0].has_ended
+        jobs = store.find(place[:36]) if len(place) > 36 else []
+        return len(jobs) == 1 and (clearing or jobs[0].has_ended)
 
     return RemoteExecutor(
         name,

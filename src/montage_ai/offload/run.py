@@ -38,6 +38,7 @@ class Run:
     unsuited: dict[str, MontageError] = field(default_factory=dict)
     """Executors that lack something it needs, and what."""
     result: object = None
+    end_told: bool = False
     error: MontageError | None = None
 
     @property
@@ -45,7 +46,10 @@ class Run:
         return self.state in ENDS
 
     def tell(self, attempt: Attempt[Any] | None, now: float) -> None:
-        """Tell how far the job is; of several attempts the first speaks."""
+        """Tell how far the job is; of several attempts the first speaks, and after the end nobody."""
+        if self.end_told:
+            return
+        self.end_told = self.has_ended
         if attempt is None:
             self.on_change(self, Progress(self.state))
         elif not self.attempts or attempt is self.attempts[0] or attempt is self.finisher:

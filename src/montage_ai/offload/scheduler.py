@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from montage_ai.errors import (
@@ -172,7 +173,7 @@ class Scheduler(Generic[W]):
                 if run.state is State.PARKED:
                     self._move(run, State.QUEUED)
                 asks.append(Ask(run.id, options))
-            elif any(self.places[name].condition is Condition.AWAY for name in able):
+            elif run.pinned is None and any(self.places[name].condition is Condition.AWAY for name in able):
                 if run.state is not State.PARKED:
                     self._move(run, State.PARKED, cause="waits for " + ", ".join(able))
             else:
@@ -246,6 +247,11 @@ class Scheduler(Generic[W]):
         if place.condition is Condition.NEW:
             place.silences, pause = self._book.pause(place.name)
             if pause > 0:
+                place.error = UnreachableError(
+                    f"{place.name} did not answer lately, and is left alone for {pause:.0f} s."
+                )
+                if self._only == place.name:
+                    self._book.notice(str(place.error))
                 self._leave_alone(place, pause, tasks)
                 return
         place.condition = Condition.CONNECTING
@@ -254,8 +260,9 @@ class Scheduler(Generic[W]):
     async def _connect(self, place: Place) -> None:
         try:
             place.cold = await place.executor.connect()
-        except MontageError as error:
-            self._lost(place, error)
+        except Exception as error:  # noqa: BLE001  (one machine's fault, which must not end the others)
+            told = error if isinstance(error, MontageError) else UnreachableError(f"{type(error).__name__}: {error}")
+            self._lost(place, told)
         else:
             place.condition, place.silences, place.error = Condition.READY, 0, None
             self._book.answered(place.name)
@@ -305,8 +312,8 @@ class Scheduler(Generic[W]):
                 await self._steps(attempt, place)
             except MontageError as raised:
                 error = raised
-            except OSError as raised:
-                error = TaskError(f"A file could not be read or written ({raised}).", hint="Is the disk in order?")
+            except Exception as raised:  # noqa: BLE001  (one job's fault, which must not end the others)
+                error = TaskError(f"{type(raised).__name__}: {raised}", hint="Is the disk in order?")
         if error is not None:
             self._ended(attempt, "lost" if isinstance(error, RemoteError) else "failed", str(error))
         elif attempt.scope.cancelled_caught:
@@ -352,7 +359,8 @@ class Scheduler(Generic[W]):
         run.finisher = attempt
         try:
             run.result = await self._step(attempt, State.FINISHING, self._bench.finish(attempt.work))
-        except MontageError:
+            await anyio.lowlevel.checkpoint()  # given up meanwhile?
+        except BaseException:
             run.finisher = None
             raise
         self._ended(attempt, "done")
@@ -381,6 +389,9 @@ class Scheduler(Generic[W]):
             place.set_up_since = began = anyio.current_time()
             try:
                 await place.executor.set_up()
+            except UnsuitedError as error:
+                self._lost(place, error)  # the next job would find the same
+                raise
             finally:
                 place.set_up_since = None
             self._book.was_set_up(place.name, anyio.current_time() - began)
@@ -391,7 +402,8 @@ class Scheduler(Generic[W]):
         run = attempt.run
         if isinstance(error, UnsuitedError):
             run.unsuited[place.name] = error
-            self._book.notice(str(error))
+            if place.condition is not Condition.OUT:
+                self._book.notice(str(error))
         elif isinstance(error, RemoteError):
             self._lost(place, error)
         else:
@@ -399,14 +411,17 @@ class Scheduler(Generic[W]):
             run.failed_at.add(place.name)
         if run.has_ended or run.attempts:
             return
-        if run.failures and self._is_final(run, error):
+        from_afar = place.name != LOCAL and attempt.state is State.RUNNING  # what it cannot read may be read here
+        if run.failures and self._is_final(run, error, from_afar=from_afar):
             self._end(run, State.FAILED, error=run.failures[0])
         else:
             self._move(run, State.QUEUED, cause=str(error))
 
-    def _is_final(self, run: Run, error: MontageError) -> bool:
+    def _is_final(self, run: Run, error: MontageError, *, from_afar: bool) -> bool:
         """The user's mistake, no space here, too many failures, or one that every machine would repeat."""
-        if isinstance(error, UserError | DiskFullError) or len(run.failures) >= TRIES:
+        if isinstance(error, UserError | DiskFullError) and not from_afar:
+            return True
+        if len(run.failures) >= TRIES:
             return True
         return not isinstance(error, CrashError) and run.failed_at | run.unsuited.keys() >= self.places.keys()
 
@@ -422,6 +437,8 @@ class Scheduler(Generic[W]):
                 await place.executor.discard(attempt.work)
             except RemoteError as error:
                 self._lost(place, error)
+            except (MontageError, OSError) as error:
+                self._book.notice(f"What was made for a job may be left at {place.name}: {error}")
 
     # A job's states
 
@@ -439,6 +456,8 @@ class Scheduler(Generic[W]):
         error: MontageError | None = None,
         winner: Attempt[W] | None = None,
     ) -> None:
+        if run.has_ended:
+            return
         del self._runs[run.id]
         run.error = error
         for attempt in run.attempts:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from functools import partial
+from collections.abc import Callable
+from typing import TypeVar
 
+import anyio
 from anyio import to_thread
 
 from montage_ai.errors import MontageError, VerificationError
 from montage_ai.media.files import telling_disk_errors
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.cache import ResultCache
+from montage_ai.processes import StopSign
 from montage_ai.tasks.task import Payload
 from montage_ai.worker.jobdir import JobSpec, stage_in_place
+
+T = TypeVar("T")
 
 
 class Workshop:
@@ -23,11 +28,11 @@ class Workshop:
 
     async def prepare(self, work: Attempted) -> None:
         """Lay the attempt's directory out; one that is laid out already is left as it is."""
-        await to_thread.run_sync(partial(_prepare, work))
+        await _in_thread(lambda: _prepare(work))
 
     async def finish(self, work: Attempted) -> Payload:
         """Make the result of the outputs, remember it and return it as it is remembered."""
-        return await to_thread.run_sync(self._finish, work)
+        return await _in_thread(lambda: self._finish(work))
 
     def _finish(self, work: Attempted) -> Payload:
         directory = work.directory
@@ -39,6 +44,21 @@ class Workshop:
             kept = self._cache.keep(work.key, made)
             shutil.rmtree(work.folder.parent, ignore_errors=True)  # with what other attempts left
             return kept
+
+
+async def _in_thread(step: Callable[[], T]) -> T:
+    """Do ``step`` in a thread; when it is given up, the processes that it has started are ended, and it with them."""
+    sign = StopSign()
+
+    def under_sign() -> T:
+        with sign.over_this_thread():
+            return step()
+
+    try:
+        return await to_thread.run_sync(under_sign, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        sign.set()
+        raise
 
 
 def _prepare(work: Attempted) -> None:

@@ -154,10 +154,12 @@ class Proxy(_Stabilizing):
     @property
     def work(self) -> Work:
         seconds, pixels, _ = self.size()
-        width, height = _proxy_size(probe(self.task.source.path))
-        small = width * height / 1e6 * seconds * 30
+        info = probe(self.task.source.path)
+        width, height = _proxy_size(info)
+        frames = seconds * float(info.picture.fps)
+        small = width * height / 1e6 * frames
         finish = (_WHOLE - 1.0) * pixels if self.task.deliver == "clip" else 0.0
-        up, down = int(_PROXY_BYTES * small), int(_A_FRAME * 30 * seconds)
+        up, down = int(_PROXY_BYTES * small), int(_A_FRAME * frames)
         return Work(up=up, units=small, down=down, prepare=pixels, finish=finish)
 
     def prepare(self, folder: Path) -> Payload:

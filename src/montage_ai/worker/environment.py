@@ -10,6 +10,7 @@ index.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -30,7 +31,9 @@ def main(folder: Path, requirements: list[str]) -> dict[str, Any]:
     missing = [one for one in requirements if not _is_there(one)]
     if not missing:
         return {"python": sys.executable, "installed": []}
-    environment = folder / "environment"
+    (folder / "environment.json").unlink(missing_ok=True)  # until this one is ready, none is
+    wanted = hashlib.sha256("\n".join([sys.version, *sorted(requirements)]).encode()).hexdigest()
+    environment = folder / f"environment-{wanted[:8]}"
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     venv.EnvBuilder(system_site_packages=True, with_pip=False, clear=True).create(environment)
     if sys.prefix != sys.base_prefix:  # made inside another, it sees only the base's packages

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from montage_ai.errors import MontageError, TaskError, error_from
 from montage_ai.media.files import digest_of, sha256, write_atomically
-from montage_ai.tasks.task import Payload
+from montage_ai.tasks.task import AnyPath, Payload
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -32,6 +32,8 @@ def _plain(name: str) -> str:
 
 
 Phase = Literal["verifying", "computing", "publishing"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size = Annotated[int, Field(ge=0)]
 PlainName = Annotated[str, AfterValidator(_plain)]
 
 
@@ -46,9 +48,9 @@ class StagedFile(_Record):
     """A file of a payload. ``path`` is set where it is used where it lies; then its size and time say that it is the
     same, else its digest does."""
 
-    sha256: str
-    size: int
-    path: Path | None = None
+    sha256: Digest
+    size: Size
+    path: AnyPath | None = None
     mtime_ns: int = 0
 
     def elsewhere(self) -> StagedFile:
@@ -72,15 +74,15 @@ class Status(_Record):
     """How far a worker is. ``heartbeat`` is Unix time."""
 
     phase: Phase
-    fraction: float
+    fraction: float = Field(ge=0, le=1, allow_inf_nan=False)
     heartbeat: float
 
 
 class OutputFile(_Record):
     """A file in ``outputs/``."""
 
-    sha256: str
-    size: int
+    sha256: Digest
+    size: Size
 
 
 class Failure(_Record):
@@ -98,7 +100,7 @@ class Result(_Record):
     outputs: dict[PlainName, OutputFile] = {}
     data: dict[str, Any] = {}
     error: Failure | None = None
-    seconds: float = 0.0
+    seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
 
     @classmethod
     def failed(cls, error: MontageError) -> Result:

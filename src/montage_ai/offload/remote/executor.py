@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 from collections.abc import Callable
 
@@ -12,7 +14,10 @@ from montage_ai.errors import (
     CrashError,
     DiskFullError,
     MissingExtraError,
+    MontageError,
+    RemoteError,
     RuntimeLostError,
+    TaskError,
     UnreachableError,
     UnsuitedError,
 )
@@ -30,6 +35,8 @@ from montage_ai.worker.machine import Machine
 
 _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings and makes
 _TRIES = 3
+_LOOKS = 3  # at jobs, at once: each occupies the transport while it waits
+_OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}-[a-z0-9_]+")
 _FIRST_LOOK, _SLOWER = 0.5, 1.5  # seconds of the first look at a job, and how much longer each further one is
 
 
@@ -55,12 +62,14 @@ class RemoteExecutor(Executor[Attempted]):
         self._bootstrap = Bootstrap(transport, python)
         self._on_machine, self._is_stale = on_machine, is_stale
         self._python: str | None = None
-        self._free = 0
+        self._free: int | None = None  # bytes; some file systems do not tell
+        self._looking = anyio.CapacityLimiter(_LOOKS)
 
     async def connect(self) -> bool:
         lines = await ask(self._transport, scripts.hello(program().name), "hello")
-        self._free = int(first(lines, "free") or 0) * 1024
-        for job in lines.get("job", []):
+        free = first(lines, "free")
+        self._free = int(free) * 1024 if free.isdecimal() else None
+        for job in filter(_OURS.fullmatch, lines.get("job", [])):
             if self._is_stale(job):
                 await ask(self._transport, scripts.discard(job, []), "discarded")
         self._python = environment_in(lines)
@@ -82,10 +91,12 @@ class RemoteExecutor(Executor[Attempted]):
         spec = work.directory.spec()
         parcels = _parcels(work, spec)
         size = sum(parcel.size for parcel in parcels)
-        if self._free < 2 * size + _MARGIN:
+        if self._free is not None and self._free < 2 * size + _MARGIN:
             have = f"{self._free / 1e9:.1f} GB are free on {self.name}"
             raise UnsuitedError(f"{have}, too few for {size / 1e9:.1f} GB of input.", hint="Free some space there.")
-        moved = await transfer.send(self._transport, parcels, _share(size, on_done))
+        digests = [parcel.sha256 for parcel in parcels]
+        announcing = scripts.announce(work.place, digests)
+        moved = await transfer.send(self._transport, parcels, _share(size, on_done), before=announcing)
         there = spec.model_copy(update={"files": {name: file.elsewhere() for name, file in spec.files.items()}})
         inputs = [(name, file.sha256) for name, file in spec.files.items()]
         if "gone" in await ask(self._transport, scripts.stage(work.place, there.model_dump_json(), inputs), "staged"):
@@ -101,7 +112,10 @@ class RemoteExecutor(Executor[Attempted]):
         result = await self._follow(work, on_done)
         if result.error is not None and result.error.kind in (DiskFullError.__name__, MissingExtraError.__name__):
             raise UnsuitedError(f"{self.name} cannot do it: {result.error.what}", hint=result.error.hint)
-        result.raise_error()
+        try:
+            result.raise_error()
+        except RemoteError as error:  # of the other machine's own making: not about how we reach it
+            raise TaskError(error.what, file=error.file, hint=error.hint) from error
         work.directory.outputs.mkdir(parents=True, exist_ok=True)
         work.directory.expect(result)
         return result.seconds
@@ -128,7 +142,8 @@ class RemoteExecutor(Executor[Attempted]):
         """How the job is; what cannot be read is asked for again."""
         for left in reversed(range(_TRIES)):
             script = scripts.follow(work.place, seconds)
-            lines = await ask(self._transport, script, "followed", timeout=seconds + 30)
+            async with self._looking:
+                lines = await ask(self._transport, script, "followed", timeout=seconds + 30)
             try:
                 status = parse(Status, first(lines, "status")) if "status" in lines else None
                 result = parse(Result, decoded(first(lines, "result"))) if "result" in lines else None
@@ -165,7 +180,7 @@ class RemoteExecutor(Executor[Attempted]):
 
     async def discard(self, work: Attempted) -> None:
         digests: list[str] = []
-        if (work.folder / "job.json").exists():
+        with contextlib.suppress(MontageError):  # not prepared yet
             digests = [file.sha256 for file in work.directory.spec().files.values()]
         await ask(self._transport, scripts.discard(work.place, digests), "discarded")
         await to_thread.run_sync(remove_attempt, work.folder)

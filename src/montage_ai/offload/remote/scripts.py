@@ -3,7 +3,7 @@
 In the folder of ours there:
 
     program/DIGEST/     the worker and all below it
-    environment.json    which Python to use; environment/ where one had to be made
+    environment.json    which Python to use; environment-DIGEST/ where one had to be made
     blobs/              files by content; see ``transfer``
     jobs/JOB/           job.json, inputs/, outputs/, ... as everywhere, and
       boot, pid, exit   the machine's life in which it was started, its process group, and how that ended
@@ -50,7 +50,7 @@ echo hello"""
 
 def find_python(configured: str | None) -> str:
     """Each Python that is there: its version, its path."""
-    names = shlex.quote(configured) if configured else "python3.14 python3.13 python3.12 python3.11 python3 python"
+    names = _quoted(configured) if configured else "python3.14 python3.13 python3.12 python3.11 python3 python"
     return f"""\
 for name in {names}; do
   path=$(command -v "$name") || continue
@@ -59,12 +59,18 @@ done
 echo listed"""
 
 
+def _quoted(path: str) -> str:
+    """For the shell, with ``~/`` as what it means there."""
+    return '"$HOME"/' + shlex.quote(path[2:]) if path.startswith("~/") else shlex.quote(path)
+
+
 def unpack(program: str, blob: str, python: str) -> str:
     """The program, from the zip that was sent."""
     return f"""\
 if [ ! -f program/{program}/ready ]; then
   rm -rf program/{program}.new && {shlex.quote(python)} -m zipfile -e {blob} program/{program}.new || exit 4
-  rm -rf program/{program}; mv program/{program}.new program/{program} && touch program/{program}/ready || exit 4
+  rm -f environment.json; rm -rf program/{program}
+  mv program/{program}.new program/{program} && touch program/{program}/ready || exit 4
 fi
 rm -f {blob}
 for other in $(ls program); do
@@ -92,6 +98,13 @@ def worker(program: str, python: str) -> str:
     )
 
 
+def announce(job: str, digests: Sequence[str]) -> str:
+    """Note what is about to be sent for a job, so that it is found and removed whatever happens."""
+    return f"""{_BOOT}
+if [ -f jobs/{job}/boot ] && [ "$(cat jobs/{job}/boot)" != "$(boot)" ]; then rm -rf jobs/{job}; fi
+mkdir -p jobs/{job} && echo "{" ".join(digests)}" > jobs/{job}/digests || exit 4"""
+
+
 def stage(job: str, spec: str, inputs: Sequence[tuple[str, str]]) -> str:
     """A job's directory, its inputs linked from the blobs. What another life of the machine left there goes first."""
     links = "\n".join(
@@ -100,7 +113,6 @@ def stage(job: str, spec: str, inputs: Sequence[tuple[str, str]]) -> str:
         f"cp ../../blobs/{digest} inputs/{name} || exit 4"
         for name, digest in inputs
     )
-    digests = " ".join(digest for _, digest in inputs)
     encoded = base64.encodebytes(spec.encode()).decode("ascii")
     return f"""{_BOOT}
 if [ -f jobs/{job}/boot ] && [ "$(cat jobs/{job}/boot)" != "$(boot)" ]; then rm -rf jobs/{job}; fi
@@ -108,7 +120,7 @@ mkdir -p jobs/{job}/inputs && cd jobs/{job} || exit 4
 {links}
 base64 -d > job.json.new <<'END' || exit 4
 {encoded}END
-echo "{digests}" > digests && mv job.json.new job.json || exit 4
+mv job.json.new job.json || exit 4
 echo staged"""
 
 
@@ -128,8 +140,8 @@ cd ../..
 {worker(program, python)} jobs/{job} > /dev/null 2> jobs/{job}/log.txt
 echo $? > jobs/{job}/exit.new; mv jobs/{job}/exit.new jobs/{job}/exit
 END
-  if command -v setsid >/dev/null; then setsid sh run.sh </dev/null >/dev/null 2>&1 &
-  else nohup sh run.sh </dev/null >/dev/null 2>&1 & fi
+  nohup {shlex.quote(python)} -c 'import os; os.setsid(); os.execvp("sh", ["sh", "run.sh"])' \
+    </dev/null >/dev/null 2>&1 &
   tries=0; while [ ! -f pid ] && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
 fi
 echo started"""

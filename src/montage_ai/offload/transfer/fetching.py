@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import aclosing
 
 from anyio import to_thread
 
@@ -61,14 +62,15 @@ async def _fetch_parts(transport: Transport, path: str, parcel: Parcel, journal:
         try:
             with parcel.path.open("r+b") as file:
                 file.seek(part.offset + done)
-                async for block in transport.get(path, part.offset + done, part.size - done):
-                    kept = block[: part.size - done]
-                    file.write(kept)
-                    done += len(kept)
-                    progress.advance(part, len(kept))
-                    if done >= noted + _NOTED:
-                        file.flush()
-                        journal.note(part, noted := done)
+                async with aclosing(transport.get(path, part.offset + done, part.size - done)) as blocks:
+                    async for block in blocks:
+                        kept = block[: part.size - done]
+                        file.write(kept)
+                        done += len(kept)
+                        progress.advance(part, len(kept))
+                        if done >= noted + _NOTED:
+                            file.flush()
+                            journal.note(part, noted := done)
         finally:
             journal.note(part, done)
         if done < part.size:

@@ -88,8 +88,10 @@ complete() { # DIGEST SIZE
 """
 
 
-async def send(transport: Transport, parcels: Sequence[Parcel], on_bytes: OnBytes = lambda _: None) -> int:
-    """Bring files there. Returns the bytes that had to be moved.
+async def send(
+    transport: Transport, parcels: Sequence[Parcel], on_bytes: OnBytes = lambda _: None, *, before: str = ""
+) -> int:
+    """Bring files there. Returns the bytes that had to be moved. ``before`` is a script that is run there first.
 
     Raises ``UnreachableError`` where it is cut again and again without coming forward, or where a part keeps arriving
     wrong; and the transport's other errors.
@@ -100,7 +102,7 @@ async def send(transport: Transport, parcels: Sequence[Parcel], on_bytes: OnByte
     wrong_times = 0
     while True:
         try:
-            incomplete, missing = await _list(transport, distinct, progress)
+            incomplete, missing = await _list(transport, distinct, progress, before)
             wrong = await _send_parts(transport, incomplete, missing, progress)
             if not wrong:
                 return progress.moved
@@ -114,10 +116,11 @@ async def send(transport: Transport, parcels: Sequence[Parcel], on_bytes: OnByte
 
 
 async def _list(
-    transport: Transport, parcels: Sequence[Parcel], progress: Progress
+    transport: Transport, parcels: Sequence[Parcel], progress: Progress, before: str
 ) -> tuple[list[Parcel], dict[Part, int]]:
     """The files that are not there, and their parts that are still to be sent with the bytes of each that have come."""
     lines = [
+        before,
         TOOLS,
         _LIST,
         f"mkdir -p {BLOBS} || exit 3",
@@ -126,8 +129,9 @@ async def _list(
     ]
     found: dict[tuple[str, str], int] = {}
     for line in answer(await transport.run("\n".join(lines)), "listed"):
-        digest, name, *size = line.split()
-        found[digest, name] = int(size[0]) if size and size[0].isdecimal() else 0
+        words = line.split()
+        if len(words) in (2, 3) and all(word.isdecimal() for word in words[2:]):
+            found[words[0], words[1]] = int(words[2]) if words[2:] else 0
     incomplete = [parcel for parcel in parcels if (parcel.sha256, "all") not in found]
     missing: dict[Part, int] = {}
     for parcel in parcels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,10 +66,11 @@ class Chaos(Decorator):
         if fault is not None and fault.kind == "timeout after":
             raise UnreachableError("no answer in time (chaos)")
 
-    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         fault = self._fault("get", path)
-        async for block in _through(self.inner.get(path, offset, size), fault):
-            yield block
+        async with aclosing(self.inner.get(path, offset, size)) as blocks:
+            async for block in _through(blocks, fault):
+                yield block
         if fault is not None and fault.kind == "timeout after":
             raise UnreachableError("no answer in time (chaos)")
 

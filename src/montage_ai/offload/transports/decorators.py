@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
@@ -25,7 +26,7 @@ class Decorator(Transport):
     async def put(self, data: Stream, path: str, offset: int = 0) -> None:
         await self.inner.put(data, path, offset)
 
-    def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         return self.inner.get(path, offset, size)
 
     async def close(self) -> None:
@@ -50,13 +51,14 @@ class Retrying(Decorator):
                 await anyio.sleep(pause)
         return await self.inner.run(script, timeout=timeout)
 
-    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         done, pauses = 0, list(self._pauses)
         while True:
             try:
-                async for block in self.inner.get(path, offset + done, size - done):
-                    done += len(block)
-                    yield block
+                async with aclosing(self.inner.get(path, offset + done, size - done)) as blocks:
+                    async for block in blocks:
+                        done += len(block)
+                        yield block
                 return
             except UnreachableError:
                 if not pauses:
@@ -79,10 +81,11 @@ class Throttled(Decorator):
 
         await self.inner.put(metered, path, offset)
 
-    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
-        async for block in self.inner.get(path, offset, size):
-            await self._down.pass_on(len(block))
-            yield block
+    async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.inner.get(path, offset, size)) as blocks:
+            async for block in blocks:
+                await self._down.pass_on(len(block))
+                yield block
 
 
 class _Meter:
@@ -158,12 +161,13 @@ class Recording(Decorator):
         finally:
             self._on_call(Call("put", path, anyio.current_time() - began, moved, error))
 
-    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         began, moved, error = anyio.current_time(), 0, ""
         try:
-            async for block in self.inner.get(path, offset, size):
-                moved += len(block)
-                yield block
+            async with aclosing(self.inner.get(path, offset, size)) as blocks:
+                async for block in blocks:
+                    moved += len(block)
+                    yield block
         except MontageError as raised:
             error = str(raised)
             raise

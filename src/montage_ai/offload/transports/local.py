@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -32,7 +32,7 @@ class LocalTransport(Transport):
                 done = await anyio.run_process(
                     command,
                     cwd=self.folder,
-                    env=os.environ | self._environment,
+                    env=os.environ | self._environment | {"CDPATH": ""},
                     stdin=subprocess.DEVNULL,
                     check=False,
                     start_new_session=True,
@@ -53,7 +53,7 @@ class LocalTransport(Transport):
         except OSError as error:
             raise UnsuitedError(f"cannot be written there ({error.strerror}).", file=path) from error
 
-    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         try:
             async with await FileReadStream.from_path(self.folder / path) as file:
                 await file.seek(offset)

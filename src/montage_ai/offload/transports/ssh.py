@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shlex
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ class SshTransport(Transport):
     async def put(self, data: Stream, path: str, offset: int = 0) -> None:
         name = shlex.quote(path)
         cut = f"dd of={name} bs=1 seek={offset} count=0 2>/dev/null && exec cat >> {name}"
-        command = f"cd {self._place()} && {cut if offset else f'exec cat > {name}'}"
+        command = f"{{ {self._place()}; }} && {{ {cut if offset else f'exec cat > {name}'}; }}"
         async with self._process(f"/bin/sh -c {shlex.quote(command)}") as process:
             async for block in data():
                 with self._not_stalling():
@@ -134,17 +134,19 @@ class SshTransport(Transport):
         if process.exit_status != 0:
             self._refuse(path, err, process.exit_status)
 
-    async def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         mark = secrets.token_hex(8)
         source = f"tail -c +{offset + 1} {shlex.quote(path)} | head -c {size}"
-        command = f"cd {self._place()} && [ -r {shlex.quote(path)} ] && echo {mark} && {source}"
+        command = f"{{ {self._place()}; }} && [ -r {shlex.quote(path)} ] && echo {mark} && {source}"
         async with self._process(f"/bin/sh -c {shlex.quote(command)}") as process:
             begun = b""
             while f"{mark}\n".encode() not in begun:  # a login shell may have said something first
                 with self._not_stalling():
                     block = await process.stdout.read(BLOCK)
                 if not block:
-                    self._refuse(path, await process.stderr.read(), process.exit_status)
+                    with self._not_stalling():
+                        said = await process.stderr.read()
+                    self._refuse(path, said, process.exit_status)
                 begun += block
             block = begun.split(f"{mark}\n".encode(), 1)[1]
             while True:
@@ -166,12 +168,12 @@ class SshTransport(Transport):
     # Inside
 
     def _place(self) -> str:
-        """The folder, made where it is not there, for a script's ``cd``."""
+        """How a script gets into the folder, which is made where it is not there."""
         if self._folder.startswith("~/"):
             quoted = '"$HOME"/' + shlex.quote(self._folder[2:])
         else:
             quoted = shlex.quote(self._folder)
-        return f"{quoted} 2>/dev/null || mkdir -p {quoted} && cd {quoted}"
+        return f"unset CDPATH; cd {quoted} 2>/dev/null || {{ mkdir -p {quoted} && cd {quoted}; }}"
 
     @contextlib.asynccontextmanager
     async def _process(self, command: str) -> AsyncIterator[Any]:
@@ -180,10 +182,10 @@ class SshTransport(Transport):
             connection = await self._connected()
             with self._telling():
                 process = await self._begin(connection, command)
-                try:
-                    yield process
-                finally:
-                    process.close()
+            try:
+                yield process  # what happens to files here is not the machine's fault
+            finally:
+                process.close()
 
     @staticmethod
     async def _begin(connection: asyncssh.SSHClientConnection, command: str) -> Any:
@@ -254,7 +256,7 @@ class SshTransport(Transport):
     @contextlib.contextmanager
     def _not_stalling(self) -> Iterator[None]:
         try:
-            with anyio.fail_after(_STALL):
+            with anyio.fail_after(_STALL), self._telling():
                 yield
         except TimeoutError:
             raise self._unreachable(f"moved nothing for {_STALL:g} s") from None

@@ -7,7 +7,7 @@ A new transport needs ``run``, ``put``, ``get`` and ``close``, and joins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 Stream = Callable[[], AsyncIterator[bytes]]
@@ -51,7 +51,7 @@ class Transport(ABC):
         """Write a file from ``offset`` on, whose folder exists: what lies behind is cut off first."""
 
     @abstractmethod
-    def get(self, path: str, offset: int, size: int) -> AsyncIterator[bytes]:
+    def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         """Read ``size`` bytes of a file from ``offset`` on; fewer where it is shorter."""
 
     @abstractmethod
