@@ -288,3 +288,58 @@ def test_an_output_s_name_from_there_cannot_lead_out_of_its_folder(
             await box.compute(work, lambda _: None)
 
     run(main)
+
+
+def test_what_was_sent_for_a_job_that_never_began_there_is_found_and_removed(
+    far: Path, payload: InputFile, tmp_path: Path
+) -> None:
+    """Cut while it was sent, and done elsewhere: footage must not lie there for a week."""
+    from montage_ai.offload.transports.chaos import Chaos, Fault
+
+    work = attempted(Trial(source=payload), tmp_path / "attempt")
+    cutting = Chaos(LocalTransport(far), lambda what, about: Fault("reset", 1000) if what == "put" else None)
+    box = RemoteExecutor("box", cutting, python=sys.executable)
+
+    async def main() -> None:
+        await opened(box)
+        with pytest.raises(UnreachableError):
+            await box.upload(work, lambda _: None)
+        assert list((far / "blobs").iterdir()) != []
+        again = RemoteExecutor("box", LocalTransport(far), is_stale=lambda place: place == work.place)
+        await again.connect()
+        assert [path for name in ("jobs", "blobs") for path in (far / name).iterdir()] == []
+
+    run(main)
+
+
+def test_a_set_up_that_was_cut_does_not_pass_as_ready(far: Path, box: RemoteExecutor) -> None:
+    async def main() -> None:
+        await opened(box)
+        assert not await box.connect()
+        (far / "program" / program().name / "ready").unlink()  # as if this were another version of the program
+        await box._bootstrap._send_program(sys.executable)
+        assert await box.connect()
+
+    run(main)
+
+
+@pytest.mark.parametrize("free", ["-", "", "lots"])
+def test_a_file_system_that_does_not_tell_its_space_is_used(
+    far: Path, payload: InputFile, tmp_path: Path, free: str
+) -> None:
+    class Silent(LocalTransport):
+        async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
+            done = await super().run(script, timeout=timeout)
+            lines = [f"free {free}" if line.startswith("free ") else line for line in done.out.splitlines()]
+            return Completed(done.code, "\n".join(lines) + "\n", done.err)
+
+    box = RemoteExecutor("box", Silent(far), python=sys.executable)
+    task = Trial(source=payload)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        await opened(box)
+        await through(box, work)
+        check(work, task)
+
+    run(main)

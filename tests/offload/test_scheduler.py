@@ -330,3 +330,51 @@ def test_a_job_that_is_held_begins_when_it_is_let_go() -> None:
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     assert trio.run(main, clock=clock) == pytest.approx(105)
+
+
+class TestWhatAReviewFound:
+    def test_a_set_up_that_cannot_work_is_not_tried_for_every_job(self) -> None:
+        class Bare(SimulatedExecutor):
+            tries = 0
+
+            async def set_up(self) -> None:
+                Bare.tries += 1
+                raise UnsuitedError("no Python 3.11 there")
+
+        world = World({str(n): THERE for n in range(5)}, here_and(Bare("box", set_up=1)))
+        carry_out(world)
+        assert Bare.tries == 1
+        assert all(run.state is State.DONE for run in world.runs.values())
+
+    def test_what_another_machine_cannot_read_is_tried_here(self) -> None:
+        box = SimulatedExecutor("box", trouble=lambda work, state: MediaError("x") if state is State.RUNNING else None)
+        world = World({"a": THERE}, here_and(box))
+        carry_out(world)
+        assert world.runs["a"].state is State.DONE
+
+    def test_a_fault_of_one_job_does_not_end_the_others(self) -> None:
+        class Faulty(SimulatedExecutor):
+            async def upload(self, work: Simulated, on_done: object) -> int:
+                raise ValueError("a fault of the program")
+
+        world = World({str(n): THERE for n in range(3)}, here_and(Faulty("box")))
+        carry_out(world)
+        assert all(run.state is State.DONE for run in world.runs.values())
+
+    def test_a_result_that_cannot_be_kept_ends_the_job(self) -> None:
+        class Full(World):
+            async def finish(self, work: Simulated) -> object:
+                raise OSError("no space")
+
+        world = Full({"a": THERE}, here_and(SimulatedExecutor("box")))
+        carry_out(world)
+        assert world.runs["a"].state is State.FAILED
+        assert len(world.attempts) == 2
+
+    def test_the_end_is_told_once(self) -> None:
+        times = {LOCAL: Times(10), "box": Times(compute=10, prepare=9)}
+        believed = {"a": {LOCAL: Option(LOCAL, "only", 0, 0, 50, 0, 0), "box": Option("box", "only", 0, 0, 1, 0, 0)}}
+        world = World({"a": times}, here_and(SimulatedExecutor("box", slowness=lambda _: 9)), believed=believed)
+        carry_out(world)
+        told = [state for state in states(world, "a") if state in ENDS]
+        assert told == [State.DONE]

@@ -129,3 +129,42 @@ def test_no_secret_is_shown() -> None:
     address = SshAddress("host", "me", password="hunter2", passphrase="swordfish")
     assert "hunter2" not in f"{address} {address!r}"
     assert "swordfish" not in f"{address} {address!r}"
+
+
+def test_a_relative_folder_lies_in_the_user_s_home(ssh_server: Sshd, tmp_path: Path) -> None:
+    name = f"montage-test-{os.getpid()}"
+    address = ssh_transport(ssh_server, tmp_path)._address
+    transport = SshTransport(address, f"{name}/with space")
+    content = os.urandom(1000)
+
+    async def main() -> None:
+        where = (await transport.run("pwd")).out.strip()
+        assert where.endswith(f"{name}/with space")
+        for _ in range(2):
+            await transport.put(stream(content), "file")
+            await transport.put(stream(content), "file", 1000)
+            assert await read(transport, "file") == content * 2
+        await transport.run(f"cd ../.. && rm -rf {name}")
+        await transport.close()
+
+    run(main)
+
+
+def test_a_consumer_that_fails_leaves_no_channel_open(ssh_server: Sshd, far: Path) -> None:
+    from contextlib import aclosing
+
+    from montage_ai.offload.transports.decorators import Retrying
+
+    transport = Retrying(ssh_transport(ssh_server, far))
+
+    async def main() -> None:
+        await transport.run("true")
+        await transport.put(stream(bytes(3_000_000)), "file")
+        for _ in range(12):  # more than there are channels
+            async with aclosing(transport.get("file", 0, 3_000_000)) as blocks:
+                async for _block in blocks:
+                    break
+        assert (await transport.run("echo still here")).out == "still here\n"
+        await transport.close()
+
+    run(main)
