@@ -50,6 +50,8 @@ class Health:
     machine: Machine | None
     up: float | None
     down: float | None
+    silences: int
+    """How often in a row it had not answered before."""
     problem: str
 
 
@@ -189,6 +191,7 @@ async def _ask(name: str, settings: OffloadSettings, store: Store, ledger: Ledge
         for way in ("up", "down")
     )
     machine, problem, began = None, "", anyio.current_time()
+    silences = store.machines.get(name).silences
     if enabled:
         try:
             executor = open_remote(name, settings, store, ledger)
@@ -200,4 +203,4 @@ async def _ask(name: str, settings: OffloadSettings, store: Store, ledger: Ledge
         except MontageError as error:
             problem = str(error)
     seconds = anyio.current_time() - began
-    return Health(name, identity, enabled, enabled and not problem, seconds, machine, up, down, problem)
+    return Health(name, identity, enabled, enabled and not problem, seconds, machine, up, down, silences, problem)

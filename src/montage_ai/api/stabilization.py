@@ -16,9 +16,10 @@ from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
-from montage_ai.offload.cache import in_use
+from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader, OnProgress
 from montage_ai.offload.places import Mode
+from montage_ai.render.pieces import Pieces
 from montage_ai.tasks.stabilize import CLIP, Stabilize
 from montage_ai.tasks.task import InputFile, Payload
 
@@ -91,6 +92,7 @@ class StabilizationService:
                     hint = "Choose another name, or use --force to replace it."
                     raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
             done = self._all(good, library, emit, on_progress)
+        prune(config.cache_dir(), Pieces(config.cache_dir()).folders, config.cache_limit())
         for one in done.values():
             if one.missing:
                 text = f"the last {one.missing:.1f} s cannot be read; the good part is used"

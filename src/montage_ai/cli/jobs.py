@@ -12,7 +12,7 @@ import typer
 from montage_ai.cli.display import json_line, print_json, showing
 from montage_ai.cli.make import JsonOption, OffloadOption
 from montage_ai.errors import MontageError, UserError, printable
-from montage_ai.events import Notice, StageDone, StageStarted, Tally
+from montage_ai.events import Notice, StageDone, StageStarted, Tally, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,23 +142,24 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
         raise typer.Exit(1)
 
 
-def cancel(ids: _Ids = None) -> None:
+def cancel(ids: _Ids = None, json: JsonOption = False) -> None:
     """Give jobs up: what runs is ended, and what lies elsewhere is removed."""
-    _wish("cancel", ids, "given up")
+    _wish("cancel", ids, "given up", as_json=json)
 
 
-def pause(ids: _Ids = None) -> None:
+def pause(ids: _Ids = None, json: JsonOption = False) -> None:
     """Have jobs that wait go on waiting."""
-    _wish("pause", ids, "paused")
+    _wish("pause", ids, "paused", as_json=json)
 
 
-def resume(ids: _Ids = None) -> None:
+def resume(ids: _Ids = None, json: JsonOption = False) -> None:
     """Let paused jobs go on."""
-    _wish("", ids, "resumed")
+    _wish("", ids, "resumed", as_json=json)
 
 
 def clean(
     days: Annotated[float, typer.Option(min=0, help="Forget jobs that ended longer ago than this.")] = 7.0,
+    json: JsonOption = False,
 ) -> None:
     """Forget old jobs, and remove what they left here. (What was left on
     other machines goes when they are next reached, after a week at the latest.)"""
@@ -175,7 +176,10 @@ def clean(
         if path.name not in open_jobs:
             freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             shutil.rmtree(path, ignore_errors=True)
-    typer.echo(f"{forgotten} jobs forgotten, {freed / 1e6:.1f} MB freed.")
+    if json:
+        print_json("cleaned", jobs=forgotten, bytes=freed)
+    else:
+        typer.echo(f"{counted(forgotten, 'job')} forgotten, {freed / 1e6:.1f} MB freed.")
 
 
 COMMANDS = {
@@ -209,7 +213,7 @@ def _chosen(store: Store, ids: list[str] | None) -> list[JobRow]:
     return [_one(store, start) for start in ids] if ids else store.jobs()
 
 
-def _wish(wish: str, ids: list[str] | None, done: str) -> None:
+def _wish(wish: str, ids: list[str] | None, done: str, *, as_json: bool) -> None:
     """Ask the programs that look after the jobs; jobs that nobody looks after are given up at once."""
     from montage_ai.offload.states import State
 
@@ -220,7 +224,10 @@ def _wish(wish: str, ids: list[str] | None, done: str) -> None:
         if wish == "cancel" and not row.is_looked_after:
             store.move(row.id, State.CANCELLED, "cancelled")
     store.close()
-    typer.echo(f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'} {done}.")
+    if as_json:
+        print_json("jobs", done=done, ids=[row.id for row in rows])
+    else:
+        typer.echo(f"{counted(len(rows), 'job')} {done}.")
 
 
 def _under_way(store: Store) -> list[JobRow]:

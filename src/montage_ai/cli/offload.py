@@ -12,6 +12,7 @@ import typer
 from montage_ai.cli.display import print_json, showing
 from montage_ai.cli.make import JsonOption
 from montage_ai.errors import UserError, printable
+from montage_ai.events import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,9 +86,9 @@ def plan(
     command: Annotated[list[str], typer.Argument(help="A command: make ..., or stabilize ...")],
     json: JsonOption = False,
 ) -> None:
-    """Show what a command's heavy steps would be done by, and why, before anything runs. --json goes before COMMAND."""
-    decision = _decision(command)
-    if json:
+    """Show what a command's heavy steps would be done by, and why, before anything runs."""
+    decision, asked = _decision(command)
+    if json or asked:
         print_json("plan", **asdict(decision))
     else:
         _print_decision(decision)
@@ -141,8 +142,8 @@ COMMANDS = {
 }
 
 
-def _decision(command: list[str]) -> Decision:
-    """The plan of a command's heavy steps."""
+def _decision(command: list[str]) -> tuple[Decision, bool]:
+    """The plan of a command's heavy steps, and whether the command asks for JSON."""
     from montage_ai.api import offloading
     from montage_ai.api.montage import make_montage
     from montage_ai.api.stabilization import StabilizationService
@@ -154,13 +155,13 @@ def _decision(command: list[str]) -> Decision:
     if name == "make":
         given = captured(making.make, "make", arguments)
         brief = making.brief_of(given)
-        with showing(as_json=False) as emit:
+        with showing(as_json=given["json"]) as emit:
             film = make_montage(given["footage"], given["music"], brief=brief, plan_only=True, emit=emit)
-        return offloading.plan_film(film.timeline, given["offload"])
+        return offloading.plan_film(film.timeline, given["offload"]), given["json"]
     if name == "stabilize":
         given = captured(stabilizing.stabilize, "stabilize", arguments)
         service = StabilizationService(smoothing=given["smoothing"], always=given["always"], offload=given["offload"])
-        return offloading.plan_stabilizing(stabilizing.videos(given["clips"]), service)
+        return offloading.plan_stabilizing(stabilizing.videos(given["clips"]), service), given["json"]
     raise UserError(f"{name!r} has no heavy steps to plan.", hint="Try: montage-ai offload plan make ...")
 
 
@@ -177,8 +178,9 @@ def _print_health(one: Health) -> None:
     links = ", ".join(
         f"{rate:.0f} Mbit/s {way}" for way, rate in (("up", one.up), ("down", one.down)) if rate is not None
     )
+    health = f"did not answer {counted(one.silences, 'time')} before" if one.silences else "well"
     facts = [
-        f"answers in {one.seconds:.1f} s ({one.identity})",
+        f"answers in {one.seconds:.1f} s ({one.identity}), {health}",
         f"link: {links or 'not measured yet'}",
     ]
     if one.machine is None:
