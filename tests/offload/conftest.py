@@ -40,13 +40,19 @@ def ssh_transport(server: Sshd, folder: Path, port: int | None = None) -> SshTra
     return SshTransport(address, str(folder))
 
 
-@pytest.fixture(params=["local", "ssh"])
-def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
-    """Every transport there is; a new one joins here."""
-    folder = tmp_path / "far"
-    if request.param == "ssh":
+TRANSPORTS = ("local", "ssh")
+"""Every transport there is; a new one joins here."""
+
+
+def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> Transport:
+    if kind == "ssh":
         return ssh_transport(request.getfixturevalue("ssh_server"), folder)
     return LocalTransport(folder)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
+    return make_transport(request.param, request, tmp_path / "far")
 
 
 @pytest.fixture

@@ -301,6 +301,7 @@ def test_what_was_sent_for_a_job_that_never_began_there_is_found_and_removed(
     box = RemoteExecutor("box", cutting, python=sys.executable)
 
     async def main() -> None:
+        await opened(RemoteExecutor("box", LocalTransport(far), python=sys.executable))
         await opened(box)
         with pytest.raises(UnreachableError):
             await box.upload(work, lambda _: None)

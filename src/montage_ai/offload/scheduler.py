@@ -14,7 +14,7 @@ The scheduler touches no thread, file or database and runs on anyio: the executo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
@@ -334,19 +334,19 @@ class Scheduler(Generic[W]):
         work, executor = attempt.work, place.executor
         if place.name == LOCAL:
             async with self._here:
-                await self._step(attempt, State.PREPARING, self._bench.prepare(work))
-                await self._step(attempt, State.RUNNING, executor.compute(work, attempt.tell))
+                await self._step(attempt, State.PREPARING, lambda: self._bench.prepare(work))
+                await self._step(attempt, State.RUNNING, lambda: executor.compute(work, attempt.tell))
                 await self._finish(attempt)
             return
         async with self._desk:
-            await self._step(attempt, State.PREPARING, self._bench.prepare(work))
+            await self._step(attempt, State.PREPARING, lambda: self._bench.prepare(work))
         async with place.up:
             await self._set_up(place)
-            await self._step(attempt, State.UPLOADING, executor.upload(work, attempt.tell))
+            await self._step(attempt, State.UPLOADING, lambda: executor.upload(work, attempt.tell))
         async with place.compute:
-            await self._step(attempt, State.RUNNING, executor.compute(work, attempt.tell))
+            await self._step(attempt, State.RUNNING, lambda: executor.compute(work, attempt.tell))
         async with place.down:
-            await self._step(attempt, State.DOWNLOADING, executor.download(work, attempt.tell))
+            await self._step(attempt, State.DOWNLOADING, lambda: executor.download(work, attempt.tell))
         async with self._desk:
             await self._finish(attempt)
 
@@ -358,7 +358,7 @@ class Scheduler(Generic[W]):
             await anyio.sleep(0)
         run.finisher = attempt
         try:
-            run.result = await self._step(attempt, State.FINISHING, self._bench.finish(attempt.work))
+            run.result = await self._step(attempt, State.FINISHING, lambda: self._bench.finish(attempt.work))
             await anyio.lowlevel.checkpoint()  # given up meanwhile?
         except BaseException:
             run.finisher = None
@@ -366,14 +366,14 @@ class Scheduler(Generic[W]):
         self._ended(attempt, "done")
         self._end(run, State.DONE, winner=attempt)
 
-    async def _step(self, attempt: Attempt[W], state: State, step: Awaitable[object]) -> object:
+    async def _step(self, attempt: Attempt[W], state: State, step: Callable[[], Awaitable[object]]) -> object:
         run = attempt.run
         attempt.enter(state, anyio.current_time())
         if run.attempts[0] is attempt or run.finisher is attempt:
             self._move(run, state, attempt)
         self._look()
         attempt.on_tell = lambda: run.tell(attempt, anyio.current_time())
-        outcome = await step
+        outcome = await step()
         seconds = anyio.current_time() - attempt.entered
         share = 1.0
         if state in (State.UPLOADING, State.DOWNLOADING):

@@ -17,7 +17,7 @@ from montage_ai.worker.run import run_job
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
-        sys.stderr.write((__doc__ or "").partition("\n\n")[2])
+        sys.stderr.write("usage:\n" + (__doc__ or "").partition("\n\n")[2])
         return 2
     if arguments == ["doctor"]:
         return doctor()

@@ -12,7 +12,9 @@ import pytest
 from montage_ai.errors import MontageError, UnreachableError
 from montage_ai.offload.transports.decorators import Recording, Retrying, Throttled
 from montage_ai.offload.transports.transport import Stream, Transport
-from tests.offload.conftest import run
+from tests.offload.conftest import TRANSPORTS, make_transport, run
+
+DECORATORS = (Retrying, Throttled, Recording)
 
 
 def stream(*blocks: bytes) -> Stream:
@@ -27,9 +29,12 @@ async def read(transport: Transport, path: str, offset: int = 0, size: int = 1 <
     return b"".join([block async for block in transport.get(path, offset, size)])
 
 
-@pytest.fixture(params=[None, Retrying, Throttled, Recording])
-def any_transport(request: pytest.FixtureRequest, transport: Transport) -> Transport:
-    return request.param(transport) if request.param else transport  # type: ignore[no-any-return]
+@pytest.fixture(params=[*((kind, None) for kind in TRANSPORTS), *(("local", one) for one in DECORATORS)])
+def any_transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
+    """Each as it is, and the decorators around the quickest."""
+    kind, decorator = request.param
+    transport = make_transport(kind, request, tmp_path / "far")
+    return decorator(transport) if decorator else transport  # type: ignore[no-any-return]
 
 
 class TestRunning:
