@@ -26,9 +26,7 @@ from montage_ai.errors import (
     DiskFullError,
     MontageError,
     RemoteError,
-    RuntimeLostError,
     TaskError,
-    UnreachableError,
     UnsuitedError,
     UserError,
 )
@@ -38,6 +36,7 @@ from montage_ai.offload.flow import DESK, HERE, flow
 from montage_ai.offload.options import LOCAL, Option
 from montage_ai.offload.place import Condition, Place
 from montage_ai.offload.planner import Ask, plan
+from montage_ai.offload.reach import Reach
 from montage_ai.offload.run import Attempt, Run
 from montage_ai.offload.states import State
 
@@ -50,7 +49,6 @@ _PATIENCE = 1.5  # seconds that the first placement waits for executors to answe
 _REVIEW = 1.0  # seconds between two looks at what runs
 _WORTH = 1.25  # a second attempt must promise to end sooner by this factor ...
 _MARGIN = 1.0  # ... and these seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 3600.0
 _FAREWELL = 10.0  # seconds that cleaning up at an executor may take
 
 
@@ -70,7 +68,8 @@ class Scheduler(Generic[W]):
         only: str | None = None,
         spare: float = 0.0,
     ) -> None:
-        self.places = {executor.name: Place(executor) for executor in executors}
+        self._reach = Reach(executors, book, self._look, only=only)
+        self.places = self._reach.places
         self._bench, self._book = bench, book
         self._only, self._spare = only, spare
         width = self.places[LOCAL].executor.slots if LOCAL in self.places else 1
@@ -78,7 +77,6 @@ class Scheduler(Generic[W]):
         self._runs: dict[str, Run] = {}  # that have not ended, in the order in which they came
         self._attempts: list[Attempt[W]] = []
         self._wake = anyio.Event()
-        self._tasks: TaskGroup | None = None
         self._reviewing = False
         self._patient: bool | None = None  # None: nothing was asked for yet
 
@@ -103,11 +101,11 @@ class Scheduler(Generic[W]):
     async def serve(self) -> None:
         """Work until cancelled. What runs elsewhere then goes on, and is taken up again by the next attempt."""
         try:
-            async with anyio.create_task_group() as self._tasks:
+            async with anyio.create_task_group() as tasks:
                 while True:
                     await self._wake.wait()
                     self._wake = anyio.Event()
-                    self._act(self._tasks)
+                    self._act(tasks)
         finally:
             with anyio.CancelScope(shield=True):
                 for place in self.places.values():
@@ -122,9 +120,7 @@ class Scheduler(Generic[W]):
         """Reach who must be reached, begin what can begin, and use who is idle."""
         if not self._runs:
             return
-        for place in self.places.values():
-            if place.may_be_tried(anyio.current_time()):
-                self._try(place, tasks)
+        self._reach.try_all(tasks)
         if self._still_connecting(tasks):
             return
         waiting = [run for run in self._runs.values() if not run.attempts and not run.held]
@@ -241,60 +237,6 @@ class Scheduler(Generic[W]):
     def _used(self, place: Place) -> bool:
         return any(attempt.option.executor == place.name for attempt in self._attempts)
 
-    # Reaching executors
-
-    def _try(self, place: Place, tasks: TaskGroup) -> None:
-        if place.condition is Condition.NEW:
-            place.silences, pause = self._book.pause(place.name)
-            if pause > 0:
-                place.error = UnreachableError(
-                    f"{place.name} did not answer lately, and is left alone for {pause:.0f} s."
-                )
-                if self._only == place.name:
-                    self._book.notice(str(place.error))
-                self._leave_alone(place, pause, tasks)
-                return
-        place.condition = Condition.CONNECTING
-        tasks.start_soon(self._connect, place)
-
-    async def _connect(self, place: Place) -> None:
-        try:
-            place.cold = await place.executor.connect()
-        except Exception as error:  # noqa: BLE001  (one machine's fault, which must not end the others)
-            told = error if isinstance(error, MontageError) else UnreachableError(f"{type(error).__name__}: {error}")
-            self._lost(place, told)
-        else:
-            place.condition, place.silences, place.error = Condition.READY, 0, None
-            self._book.answered(place.name)
-        self._look()
-
-    def _lost(self, place: Place, error: MontageError) -> None:
-        """An executor did not do its part: it is left alone for a while, or for good where trying again is in vain."""
-        if isinstance(error, RuntimeLostError):
-            place.condition, place.cold = Condition.NEW, True
-        elif isinstance(error, UnreachableError):
-            if place.condition is Condition.AWAY:
-                return
-            place.silences += 1
-            pause = min(_FIRST_PAUSE * 2.0 ** min(place.silences - 1, 10), _LONGEST_PAUSE)
-            place.error = error
-            self._book.did_not_answer(place.name, place.silences, pause, error)
-            self._book.notice(f"{error} It is left alone for {pause:.0f} s.")
-            self._leave_alone(place, pause, self._tasks)
-        else:
-            if place.condition is not Condition.OUT:
-                self._book.notice(f"{error} {place.name} is not used any more in this run.")
-            place.condition, place.error = Condition.OUT, error
-
-    def _leave_alone(self, place: Place, pause: float, tasks: TaskGroup | None) -> None:
-        place.condition, place.retry_at = Condition.AWAY, anyio.current_time() + pause
-        assert tasks is not None
-        tasks.start_soon(self._look_later, pause)
-
-    async def _look_later(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
-        self._look()
-
     # One attempt
 
     def _begin(self, run: Run, option: Option, tasks: TaskGroup) -> None:
@@ -341,7 +283,7 @@ class Scheduler(Generic[W]):
         async with self._desk:
             await self._step(attempt, State.PREPARING, lambda: self._bench.prepare(work))
         async with place.up:
-            await self._set_up(place)
+            await self._reach.set_up(place)
             await self._step(attempt, State.UPLOADING, lambda: executor.upload(work, attempt.tell))
         async with place.compute:
             await self._step(attempt, State.RUNNING, lambda: executor.compute(work, attempt.tell))
@@ -384,19 +326,6 @@ class Scheduler(Generic[W]):
         attempt.tell(1.0)
         return outcome
 
-    async def _set_up(self, place: Place) -> None:
-        if place.cold:
-            place.set_up_since = began = anyio.current_time()
-            try:
-                await place.executor.set_up()
-            except UnsuitedError as error:
-                self._lost(place, error)  # the next job would find the same
-                raise
-            finally:
-                place.set_up_since = None
-            self._book.was_set_up(place.name, anyio.current_time() - began)
-            place.cold = False
-
     def _failed(self, attempt: Attempt[W], place: Place, error: MontageError) -> None:
         """What an error means for the executor and for the job, which waits again unless it is ended."""
         run = attempt.run
@@ -405,7 +334,7 @@ class Scheduler(Generic[W]):
             if place.condition is not Condition.OUT:
                 self._book.notice(str(error))
         elif isinstance(error, RemoteError):
-            self._lost(place, error)
+            self._reach.lost(place, error)
         else:
             run.failures.append(error)
             run.failed_at.add(place.name)
@@ -436,7 +365,7 @@ class Scheduler(Generic[W]):
             try:
                 await place.executor.discard(attempt.work)
             except RemoteError as error:
-                self._lost(place, error)
+                self._reach.lost(place, error)
             except (MontageError, OSError) as error:
                 self._book.notice(f"What was made for a job may be left at {place.name}: {error}")
 
