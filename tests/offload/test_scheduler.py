@@ -378,3 +378,10 @@ class TestWhatAReviewFound:
         carry_out(world)
         told = [state for state in states(world, "a") if state in ENDS]
         assert told == [State.DONE]
+
+    def test_many_parked_jobs_do_not_hold_up_the_others(self) -> None:
+        box = SimulatedExecutor("box", refusing=lambda now: UnreachableError("no answer") if now < 500 else None)
+        jobs = {f"p{n:02}": {"box": Times(compute=1)} for n in range(60)} | {"z": {LOCAL: Times(1)}}
+        world = World(jobs, here_and(box))
+        carry_out(world)
+        assert world.ends["z"] < 10

@@ -124,7 +124,7 @@ class Scheduler(Generic[W]):
         if self._still_connecting(tasks):
             return
         waiting = [run for run in self._runs.values() if not run.attempts and not run.held]
-        asks = self._asks(waiting[:_WINDOW])
+        asks = self._asks(waiting)
         for placement in plan(asks, self._free(), spare=self._spare):
             place = self.places[placement.option.executor]
             if place.condition is Condition.READY and self._has_room(place):
@@ -157,9 +157,11 @@ class Scheduler(Generic[W]):
     # Placing
 
     def _asks(self, runs: Iterable[Run]) -> list[Ask]:
-        """What can be planned of ``runs``; those that nobody can do now are parked or ended."""
-        asks = []
+        """What can be planned of ``runs``, the first of them; those that nobody can do now are parked or ended."""
+        asks: list[Ask] = []
         for run in runs:
+            if len(asks) == _WINDOW:
+                break
             offers = {name: self._book.options(run, name) for name in self.places}
             able = [name for name, offer in offers.items() if offer and not isinstance(offer, str)]
             able = [name for name in able if name not in run.unsuited]

@@ -105,6 +105,7 @@ class RemoteExecutor(Executor[Attempted]):
 
     async def compute(self, work: Attempted, on_done: OnDone) -> float | None:
         assert self._python is not None
+        began = anyio.current_time()
         start = scripts.start(work.place, program().name, self._python)
         lines = await ask(self._transport, start, "started")
         if "gone" in lines:
@@ -118,7 +119,7 @@ class RemoteExecutor(Executor[Attempted]):
             raise TaskError(error.what, file=error.file, hint=error.hint) from error
         work.directory.outputs.mkdir(parents=True, exist_ok=True)
         work.directory.expect(result)
-        return result.seconds
+        return result.seconds if result.seconds > anyio.current_time() - began else None
 
     async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
         """Look at the job until it has ended, less and less often; a crash is told with the end of its log."""
