@@ -315,6 +315,7 @@ class TestJobs:
         store.add(replace(row, id="b" * 36))
         store.close()
         assert "left" in program("jobs", "list").out
+        assert program("jobs", "cancel").code == 2
         assert program("jobs", "cancel", "bbbb").code == 0
         assert program("jobs", "retry", "aaaa").code == 0
         assert {(r["id"][0], r["state"]) for r in program("jobs", "list", "--json").events} == {

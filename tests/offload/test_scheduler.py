@@ -332,7 +332,7 @@ def test_a_job_that_is_held_begins_when_it_is_let_go() -> None:
     assert trio.run(main, clock=clock) == pytest.approx(105)
 
 
-class TestWhatAReviewFound:
+class TestFaults:
     def test_a_set_up_that_cannot_work_is_not_tried_for_every_job(self) -> None:
         class Bare(SimulatedExecutor):
             tries = 0

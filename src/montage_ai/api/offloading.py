@@ -186,10 +186,7 @@ async def _ask_all(settings: OffloadSettings, store: Store, ledger: Ledger) -> l
 
 async def _ask(name: str, settings: OffloadSettings, store: Store, ledger: Ledger) -> Health:
     identity, enabled = settings.executor(name).identity, is_enabled(name, settings, store)
-    up, down = (
-        1 / (1e6 / 8 * max(ledger.link(name, way).per_unit, 1e-12)) if ledger.link_is_measured(name, way) else None
-        for way in ("up", "down")
-    )
+    up, down = (ledger.megabits(name, way) if ledger.link_is_measured(name, way) else None for way in ("up", "down"))
     machine, problem, began = None, "", anyio.current_time()
     silences = store.machines.get(name).silences
     if enabled:

@@ -142,8 +142,14 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
         raise typer.Exit(1)
 
 
-def cancel(ids: _Ids = None, json: JsonOption = False) -> None:
+def cancel(
+    ids: _Ids = None,
+    everything: Annotated[bool, typer.Option("--all", help="All jobs that have not ended.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Give jobs up: what runs is ended, and what lies elsewhere is removed."""
+    if not ids and not everything:
+        raise UserError("No job was named.", hint="Name some (see `montage-ai jobs list`), or use --all.")
     _wish("cancel", ids, "given up", as_json=json)
 
 

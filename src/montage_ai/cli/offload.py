@@ -221,6 +221,8 @@ def _print_decision(decision: Decision) -> None:
             one.task, one.about, "local", "", "", f"{one.seconds:.1f}", "", "", f"{one.seconds:.1f}", escape(one.reason)
         )
     _console().print(table)
+    for name, seconds in decision.set_ups.items():
+        typer.echo(f"{name} is not set up yet: that takes about {seconds:.0f} s, once, and is part of the plan.")
     if any(not option.measured for row in decision.rows for option in row.options):
         typer.echo("? was never measured: `montage-ai offload calibrate` does.")
 
@@ -236,27 +238,15 @@ def _headline(decision: Decision) -> str:
 def _print_analysis(analysis: Analysis) -> None:
     from rich.table import Table
 
-    if not analysis.comparisons:
-        typer.echo(
-            "Nothing to compare yet: no task was done both here and elsewhere. Try `montage-ai offload calibrate`."
-        )
-    table = Table(title="Typical jobs, here and elsewhere")
-    for column in ("task", "executor", "here", "there", "units/s here", "there", "break-even uplink", "verdict"):
-        table.add_column(column)
+    from montage_ai.render.offload_report import COLUMNS, NOTHING, row
+
+    table = Table(*COLUMNS, title="Typical jobs, here and elsewhere")
     for one in analysis.comparisons:
-        needed = "never" if one.break_even is None else f"{one.break_even:.1f} Mbit/s"
-        table.add_row(
-            one.task,
-            one.there.executor,
-            f"{one.here.fixed:.1f} s",
-            f"{one.there(one.uplink):.1f} s ({one.there.variant})",
-            f"{one.rate_here:.0f}",
-            f"{one.rate_there:.0f}",
-            needed,
-            one.verdict,
-        )
+        table.add_row(*row(one))
     if analysis.comparisons:
         _console().print(table)
+    else:
+        typer.echo(NOTHING)
     for accuracy in analysis.accuracy:
         typer.echo(
             f"{accuracy.what} ({accuracy.where}): predicted {accuracy.count} times, off by {100 * accuracy.error:.0f} %"

@@ -89,7 +89,7 @@ def _compare(task: str, executor: str, attempts: Sequence[AttemptRow], ledger: L
     priors = task_class(task).priors()
     curve_here, rate_here = _curve(task, LOCAL, here[-1].variant, here, priors, ledger)
     curves = [_curve(task, executor, variant, there, priors, ledger) for variant in {one.variant for one in there}]
-    uplink = 1 / (MEGABIT * max(ledger.link(executor, "up").per_unit, 1e-12))
+    uplink = ledger.megabits(executor, "up")
     curve, rate = min(curves, key=lambda pair: pair[0](uplink))
     break_even = _break_even(curve_here, curve)
     verdict = _verdict(curve_here, curve, uplink, break_even)

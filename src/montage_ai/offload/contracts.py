@@ -35,7 +35,6 @@ class Book(Protocol[W]):
     def moved(self, run: Run, state: State, attempt: Attempt[W] | None, cause: str) -> None:
         """A job has come to ``state``."""
 
-    def began(self, attempt: Attempt[W]) -> None: ...
     def ended(self, attempt: Attempt[W], outcome: str, cause: str, seconds: float) -> None: ...
 
     def took(self, attempt: Attempt[W], step: State, seconds: float, share: float) -> None:

@@ -38,20 +38,30 @@ class Kept:
 
 @dataclass(frozen=True)
 class Decision:
-    """The plan. ``seconds`` is its length, ``here`` what it would be on this machine alone."""
+    """The plan. ``seconds`` is its length, ``here`` what it would be on this machine alone.
+
+    ``set_ups`` are the seconds that making machines ready takes that are not, once.
+    """
 
     rows: tuple[Decided, ...]
     kept: tuple[Kept, ...]
     seconds: float
     here: float
+    set_ups: Mapping[str, float]
 
 
 def decide(tasks: Sequence[Task], kept: Sequence[Kept], places: Places, ledger: Ledger) -> Decision:
     """Plan ``tasks`` among ``places`` as the scheduler would, if all machines answer and do nothing else."""
-    free = _free(places, ledger)
+    set_ups = {
+        one.name: ledger.set_up_seconds(one.name)
+        for one in places.executors
+        if one.name != LOCAL and not ledger.is_set_up(one.name)
+    }
+    free = _free(places, set_ups)
     asks, reasons = [], []
     for number, task in enumerate(tasks):
-        offers = {one.name: ledger.offers(task, one.name, works_of(task)) for one in places.executors}
+        works = works_of(task)
+        offers = {one.name: ledger.offers(task, one.name, works) for one in places.executors}
         reasons.append({name: offer for name, offer in offers.items() if isinstance(offer, str)})
         options = [option for offer in offers.values() if not isinstance(offer, str) for option in offer]
         asks.append(Ask(str(number), tuple(options)))
@@ -69,7 +79,7 @@ def decide(tasks: Sequence[Task], kept: Sequence[Kept], places: Places, ledger: 
         for task, ask, reason in zip(tasks, asks, reasons, strict=True)
     )
     ends, ends_alone = [one.end for one in placed.values()], [one.end for one in alone]
-    return Decision(rows, tuple(kept), max(ends, default=0.0), max(ends_alone, default=0.0))
+    return Decision(rows, tuple(kept), max(ends, default=0.0), max(ends_alone, default=0.0), set_ups)
 
 
 def keep_here(task: str, about: str, work: Work, seconds: float, places: Places, ledger: Ledger) -> Kept:
@@ -81,11 +91,7 @@ def why_here(work: Work, seconds: float, places: Places, ledger: Ledger) -> str:
     """The reason in words, with the uplink that would be needed even by a machine that computed in no time."""
     gigabytes = (work.up + work.down) / 1e9
     needed = 8e-6 * (work.up + work.down) / max(seconds, 0.1)
-    rates = {
-        one.name: 8e-6 / max(ledger.link(one.name, "up").per_unit, 1e-12)
-        for one in places.executors
-        if one.name != LOCAL
-    }
+    rates = {one.name: ledger.megabits(one.name, "up") for one in places.executors if one.name != LOCAL}
     if not rates:
         return f"its {gigabytes:.2f} GB would have to travel: worth it from {needed:.0f} Mbit/s on"
     name = max(rates, key=lambda executor: rates[executor])
@@ -100,12 +106,12 @@ def _allowed(ask: Ask, only: str | None) -> Ask:
     return Ask(ask.job, chosen or ask.options)
 
 
-def _free(places: Places, ledger: Ledger) -> dict[str, list[float]]:
+def _free(places: Places, set_ups: Mapping[str, float]) -> dict[str, list[float]]:
     free: dict[str, list[float]] = {}
     for one in places.executors:
         if one.name == LOCAL:
             free |= {HERE: [0.0] * one.slots, DESK: [0.0] * one.slots}
         else:
-            set_up = 0.0 if ledger.is_set_up(one.name) else ledger.set_up_seconds(one.name)
+            set_up = set_ups.get(one.name, 0.0)
             free |= {uplink(one.name): [set_up], slots(one.name): [set_up] * one.slots, downlink(one.name): [0.0]}
     return free

@@ -16,14 +16,17 @@ _LOOK = 0.5  # seconds: on Windows nothing else lets Ctrl-C through
 
 @dataclass(eq=False)
 class Job:
-    """One task that is being done, like a ``concurrent.futures.Future`` of its outputs."""
+    """One task that is being done, like a ``concurrent.futures.Future`` of its outputs.
+
+    ``settle``, ``future`` and ``on_cancel`` are for the offloader that made it.
+    """
 
     id: str
     task: Task
     progress: Progress = field(default_factory=lambda: Progress(State.QUEUED))
-    _future: Future[Payload] = field(default_factory=Future)
+    future: Future[Payload] = field(default_factory=Future)
     _settling: threading.Lock = field(default_factory=threading.Lock)
-    _cancel: Callable[[], None] = lambda: None
+    on_cancel: Callable[[], None] = lambda: None
 
     @property
     def status(self) -> State:
@@ -33,25 +36,25 @@ class Job:
     def result(self, timeout: float | None = None) -> Payload:
         """Its outputs, waited for. Raises the error that it failed with, ``GivenUpError``, or ``TimeoutError``."""
         if timeout is not None:
-            return self._future.result(timeout)
+            return self.future.result(timeout)
         while True:
             try:
-                return self._future.result(_LOOK)
+                return self.future.result(_LOOK)
             except TimeoutError:
-                if self._future.done():  # it was the work that raised it
+                if self.future.done():  # it was the work that raised it
                     raise
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The error that it failed with, waited for; None where it succeeded."""
-        return self._future.exception(timeout)
+        return self.future.exception(timeout)
 
     def done(self) -> bool:
         """Whether it has ended."""
-        return self._future.done()
+        return self.future.done()
 
     def cancel(self) -> None:
         """Give it up: what runs is ended, and what lies elsewhere is removed."""
-        self._cancel()
+        self.on_cancel()
 
     def cancelled(self) -> bool:
         """Whether it was given up."""
@@ -60,16 +63,16 @@ class Job:
     def settle(self, outcome: Payload | BaseException) -> None:
         """It has ended with these outputs or this error; the first that is said counts."""
         with self._settling:
-            if self._future.done():
+            if self.future.done():
                 return
             if isinstance(outcome, BaseException):
-                self._future.set_exception(outcome)
+                self.future.set_exception(outcome)
             else:
-                self._future.set_result(outcome)
+                self.future.set_result(outcome)
 
     def add_done_callback(self, told: Callable[[Job], None]) -> None:
         """Have ``told`` called when it has ended, at once where it has; maybe from another thread."""
-        self._future.add_done_callback(lambda _: told(self))
+        self.future.add_done_callback(lambda _: told(self))
 
     @property
     def has_ended(self) -> bool:

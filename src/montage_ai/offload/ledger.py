@@ -24,7 +24,7 @@ _ADVANCES = 1.0  # seconds between two records of how far a job is
 class Ledger:
     """Predicts from the measurements in ``store``, and records there. ``folder`` holds the jobs' directories.
 
-    ``keys`` are the digests by which the results of a job's variants are remembered.
+    ``key_of`` gives the digest by which the result of a task's variant is remembered.
     """
 
     def __init__(self, store: Store, folder: Path, key_of: Callable[[Task, Variant], str]) -> None:
@@ -73,6 +73,10 @@ class Ledger:
     def link_is_measured(self, executor: str, direction: str) -> bool:
         return self._costs.observed(Key(direction, executor)) > 0
 
+    def megabits(self, executor: str, direction: str) -> float:
+        """The link's rate in Mbit/s."""
+        return 8e-6 / max(self.link(executor, direction).per_unit, 1e-12)
+
     def device(self, executor: str) -> str:
         """What the pace at an executor depends on."""
         if executor == LOCAL:
@@ -116,9 +120,6 @@ class Ledger:
         size = self._works[run.id][variant.name]
         number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds, size)
         return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number)
-
-    def began(self, attempt: Attempt[Attempted]) -> None:
-        """It is recorded with the attempt's number already."""
 
     def ended(self, attempt: Attempt[Attempted], outcome: str, cause: str, seconds: float) -> None:
         self._store.end_attempt(attempt.work.record, outcome, cause, seconds)

@@ -132,10 +132,10 @@ class Offloader:
     def map(self, tasks: Sequence[Task], on_progress: OnProgress = lambda _: None) -> Iterator[tuple[Task, Payload]]:
         """Have tasks done; yield each with its outputs as they end. The first error is raised, and ends the rest."""
         jobs = [self.submit(task, on_progress) for task in tasks]
-        waiting = {job._future: job for job in jobs}
+        waiting = {job.future: job for job in jobs}
         several: dict[int, list[Job]] = {}
         for job in jobs:
-            several.setdefault(id(job._future), []).append(job)
+            several.setdefault(id(job.future), []).append(job)
         try:
             while waiting:
                 ended, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -167,11 +167,12 @@ class Offloader:
         def changed(run: Run, progress: Progress) -> None:
             """Called by the scheduler, which what the caller's function raises must not reach."""
             job.progress = progress
-            self.ledger.advanced(run.id, progress.fraction)
             if run.has_ended:
                 with self._guard:
                     self._jobs.pop(row.key, None)
                 job.settle(_outcome(run))
+            else:
+                self.ledger.advanced(run.id, progress.fraction)
             try:
                 on_progress(job)
             except Exception as error:  # noqa: BLE001  (raised by ``result``)
@@ -180,7 +181,7 @@ class Offloader:
 
         with self._guard:
             self._jobs[row.key] = job
-        job._cancel = lambda: portal.call(scheduler.cancel, row.id)
+        job.on_cancel = lambda: portal.call(scheduler.cancel, row.id)
         portal.call(scheduler.submit, Run(row.id, task, changed, pinned=pinned))
         if self._fault is not None:
             job.settle(self._fault)

@@ -245,7 +245,6 @@ class Scheduler(Generic[W]):
         attempt = Attempt(run, option, self._book.attempt(run, option), began=anyio.current_time())
         run.attempts.append(attempt)
         self._attempts.append(attempt)
-        self._book.began(attempt)
         tasks.start_soon(self._attempt, attempt)
 
     async def _attempt(self, attempt: Attempt[W]) -> None:

@@ -99,7 +99,7 @@ class JobRow:
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """One attempt at a job as recorded. ``outcome``: open, done, failed, lost, superseded or left."""
+    """One attempt at a job as recorded. ``outcome``: open, done, failed, lost or superseded."""
 
     id: int
     job: str

@@ -31,7 +31,7 @@ svg text {{ font: 12px system-ui, sans-serif; fill: #444 }}
 
 def as_html(analysis: Analysis) -> str:
     """The whole page; it needs nothing from elsewhere."""
-    parts = [_table(_COLUMNS, [_row(one) for one in analysis.comparisons])] if analysis.comparisons else [_NOTHING]
+    parts = [_table(COLUMNS, [row(one) for one in analysis.comparisons])] if analysis.comparisons else [NOTHING]
     parts += [
         f"<figure><figcaption>{escape(_caption(one))}</figcaption>{figure(one)}</figure>"
         for one in analysis.comparisons
@@ -44,7 +44,7 @@ def as_html(analysis: Analysis) -> str:
 def as_markdown(analysis: Analysis) -> str:
     """The same without the figures."""
     lines = ["# Where the heavy steps end soonest", ""]
-    lines += _marked(_COLUMNS, [_row(one) for one in analysis.comparisons]) if analysis.comparisons else [_NOTHING]
+    lines += _marked(COLUMNS, [row(one) for one in analysis.comparisons]) if analysis.comparisons else [NOTHING]
     lines += ["", "## How right the predictions were", ""]
     lines += _marked(_ACCURACY, [_accuracy_row(analysis, index) for index in range(len(analysis.accuracy))])
     return "\n".join(lines) + "\n"
@@ -90,12 +90,13 @@ def figure(one: Comparison) -> str:
     return "".join([*parts, "</svg>"])
 
 
-_NOTHING = "Nothing to compare yet: no task was done both here and elsewhere."
-_COLUMNS = ("task", "executor", "here", "there", "rate here, units/s", "rate there", "break-even uplink", "verdict")
+NOTHING = "Nothing to compare yet: no task was done both here and elsewhere. Try `montage-ai offload calibrate`."
+COLUMNS = ("task", "executor", "here", "there", "rate here, units/s", "rate there", "break-even uplink", "verdict")
 _ACCURACY = ("step", "device", "predicted", "mean error of the last ten")
 
 
-def _row(one: Comparison) -> list[str]:
+def row(one: Comparison) -> list[str]:
+    """A comparison in words, as ``COLUMNS`` name them."""
     needed = "never" if one.break_even is None else f"{one.break_even:.1f} Mbit/s"
     return [
         one.task,

@@ -13,7 +13,7 @@ OnDone = Callable[[float], None]
 
 
 class Executor(ABC, Generic[W]):
-    """A place where jobs run. ``W`` is what describes an attempt at a job; see ``offload.workshop``.
+    """A place where jobs run. ``W`` is what describes an attempt at a job; see ``offload.attempted``.
 
     Each step is idempotent: after a lost connection or a restart of this program it is called again and carries on.
     Steps raise ``RemoteError`` where the place did not do its part, other errors where the job's work failed.

@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from montage_ai.errors import UnreachableError, UnsuitedError
-from montage_ai.offload.transports.transport import Completed, Transport
+from montage_ai.errors import UnreachableError
+from montage_ai.offload.transports.answers import answered_lines
+from montage_ai.offload.transports.transport import Transport
 
 Lines = Mapping[str, list[str]]
 
 M = TypeVar("M", bound=BaseModel)
 
 _TRIES = 3
-_FULL = ("No space left", "Disk quota exceeded")
-
-
-def answer(done: Completed, ending: str) -> Lines:
-    """The lines by their first word, if the answer is whole: then the last is ``ending``.
-
-    Raises ``UnsuitedError`` where the disk there is full, ``UnreachableError`` for anything else that is not an answer.
-    """
-    lines = done.out.rstrip("\n").split("\n")
-    if lines[-1] != ending:
-        said = (done.err or done.out).strip()[-300:]
-        if any(sign in said for sign in _FULL):
-            raise UnsuitedError("The disk of the other machine is full.", hint="Free some space there.")
-        raise UnreachableError(f"A script on the other machine ended with code {done.code}: {said or 'no answer'}")
-    found: dict[str, list[str]] = {}
-    for line in lines[:-1]:
-        word, _, rest = line.partition(" ")
-        found.setdefault(word, []).append(rest)
-    return found
 
 
 async def ask(transport: Transport, script: str, ending: str, *, timeout: float = 60.0) -> Lines:
-    """Run a script and read its answer. One that is garbled is asked for again: scripts may be run twice."""
-    for _ in range(_TRIES - 1):
+    """Run a script and read its answer, by the lines' first words. One that is garbled is asked for again."""
+    for left in reversed(range(_TRIES)):
         done = await transport.run(script, timeout=timeout)
-        with contextlib.suppress(UnreachableError):
-            return answer(done, ending)
-    return answer(await transport.run(script, timeout=timeout), ending)
+        try:
+            return _by_first_word(answered_lines(done, ending))
+        except UnreachableError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _by_first_word(lines: list[str]) -> Lines:
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        found.setdefault(word, []).append(rest)
+    return found
 
 
 def first(lines: Lines, word: str) -> str:

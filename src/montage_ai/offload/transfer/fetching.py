@@ -12,16 +12,16 @@ from montage_ai.errors import UnreachableError
 from montage_ai.media.files import sha256, telling_disk_errors
 from montage_ai.offload.transfer.parts import (
     PART,
+    TOOLS,
     TRIES,
     OnBytes,
     Parcel,
     Part,
     Patience,
     Progress,
-    answer,
     in_parallel,
 )
-from montage_ai.offload.transfer.sending import TOOLS
+from montage_ai.offload.transports.answers import answered_lines
 from montage_ai.offload.transports.transport import Transport
 
 _NOTED = 1024 * 1024  # bytes between two lines of the journal
@@ -87,7 +87,7 @@ async def _drop_wrong_parts(transport: Transport, path: str, parcel: Parcel, jou
         f"tail -c +$((i * {PART} + 1)) {path} | head -c {PART} > {path}.part; digest {path}.part; "
         f"i=$((i + 1)); done; rm -f {path}.part; echo listed"
     )
-    right = dict(enumerate(answer(await transport.run(script, timeout=600), "listed")))
+    right = dict(enumerate(answered_lines(await transport.run(script, timeout=600), "listed")))
     for part in parcel.parts:
         found = hashlib.sha256()
         async for block in part.read():

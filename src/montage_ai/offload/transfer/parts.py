@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from montage_ai.errors import MontageError, TaskError, UnreachableError
-from montage_ai.offload.transports.transport import BLOCK, Completed
+from montage_ai.offload.transports.transport import BLOCK
 
 PART = 16 * 1024 * 1024
 """Bytes of a part."""
@@ -19,6 +19,12 @@ PAUSES: tuple[float, ...] = (0.5, 2.0, 5.0)
 
 TRIES = 3
 """How often a part may arrive wrong."""
+
+TOOLS = """\
+digest() { if command -v sha256sum >/dev/null; then sha256sum < "$1"; else shasum -a 256 < "$1"; fi | cut -c1-64; }
+size() { if [ -f "$1" ]; then wc -c < "$1" | tr -d ' '; else echo 0; fi; }
+"""
+"""Shell functions that all scripts of a transfer have."""
 
 OnBytes = Callable[[int], None]
 """Told how many bytes have arrived in all."""
@@ -134,12 +140,3 @@ class Patience:
         if not self._pauses:
             raise error
         await anyio.sleep(self._pauses.pop(0))
-
-
-def answer(done: Completed, ending: str) -> list[str]:
-    """The lines of a script's answer, if it is whole: then the last is ``ending``. Raises ``UnreachableError``."""
-    lines = done.out.rstrip("\n").split("\n")
-    if done.code != 0 or lines[-1] != ending:
-        said = (done.err or done.out).strip()[-300:]
-        raise UnreachableError(f"A script on the other machine ended with code {done.code}: {said or 'no answer'}")
-    return lines[:-1]

@@ -19,23 +19,21 @@ import anyio
 from montage_ai.errors import MontageError, UnreachableError
 from montage_ai.offload.transfer.parts import (
     PART,
+    TOOLS,
     TRIES,
     OnBytes,
     Parcel,
     Part,
     Patience,
     Progress,
-    answer,
     in_parallel,
 )
+from montage_ai.offload.transports.answers import answered_lines
 from montage_ai.offload.transports.transport import Transport
 
 BLOBS = "blobs"
 
-TOOLS = """\
-digest() { if command -v sha256sum >/dev/null; then sha256sum < "$1"; else shasum -a 256 < "$1"; fi | cut -c1-64; }
-size() { if [ -f "$1" ]; then wc -c < "$1" | tr -d ' '; else echo 0; fi; }
-"""
+_UNDER_WAY = 1 / 8  # of its fair share of a part, after which a stream lets the next one begin
 
 _LIST = """\
 list() { # DIGEST SIZE
@@ -128,7 +126,7 @@ async def _list(
         "echo listed",
     ]
     found: dict[tuple[str, str], int] = {}
-    for line in answer(await transport.run("\n".join(lines)), "listed"):
+    for line in answered_lines(await transport.run("\n".join(lines)), "listed"):
         words = line.split()
         if len(words) in (2, 3) and all(word.isdecimal() for word in words[2:]):
             found[words[0], words[1]] = int(words[2]) if words[2:] else 0
@@ -163,7 +161,7 @@ async def _send_parts(
                 digest.update(block)
                 yield block
                 progress.advance(part, len(block))
-                if 8 * progress.of(part) * transport.streams >= part.size:
+                if progress.of(part) * transport.streams >= _UNDER_WAY * part.size:
                     under_way()
 
         await transport.put(blocks, f"{BLOBS}/{part.parcel.sha256}.parts/{part.index}.new", start)
@@ -236,7 +234,8 @@ class _Inbox:
             return
         lines = [_settling(some), *(f"append {digest}" for digest in {part.parcel.sha256: None for part, _ in some})]
         self._take(
-            answer(await self._transport.run("\n".join([*lines, "echo verified"]), timeout=300), "verified"), some
+            answered_lines(await self._transport.run("\n".join([*lines, "echo verified"]), timeout=300), "verified"),
+            some,
         )
 
     async def _complete(self, some: Sequence[tuple[Part, str]]) -> None:
@@ -249,7 +248,7 @@ class _Inbox:
             *completing,
             "echo complete",
         ]
-        self._take(answer(await self._transport.run("\n".join(lines), timeout=600), "complete"), some)
+        self._take(answered_lines(await self._transport.run("\n".join(lines), timeout=600), "complete"), some)
 
     def _take_waiting(self) -> list[tuple[Part, str]]:
         some, self._waiting = self._waiting, []
