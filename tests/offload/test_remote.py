@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import anyio
@@ -16,6 +17,7 @@ from montage_ai.errors import CrashError, RuntimeLostError, UnreachableError, Un
 from montage_ai.offload.program import program
 from montage_ai.offload.remote.bootstrap import Bootstrap
 from montage_ai.offload.remote.executor import RemoteExecutor
+from montage_ai.offload.transfer import parts
 from montage_ai.offload.transports.decorators import Recording, Retrying
 from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.offload.transports.transport import Completed
@@ -223,6 +225,40 @@ class TestPython:
         assert "python = ..." in said
 
 
+def wheels_are_to_be_had() -> bool:
+    """Whether this machine can fetch packages, as the one that a user works on can."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "FOLDER", "pydantic"]
+    with tempfile.TemporaryDirectory() as folder:
+        command[command.index("FOLDER")] = folder
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("with_pip", [True, False])
+def test_a_bare_machine_is_made_ready_and_does_a_job(
+    far: Path, payload: InputFile, tmp_path: Path, with_pip: bool
+) -> None:
+    """A Python with nothing installed, once with pip and an index, once with neither: then the packages are sent."""
+    if not wheels_are_to_be_had():
+        pytest.skip("needs a package index")
+    bare = tmp_path / "bare"
+    subprocess.run([sys._base_executable, "-m", "venv", *([] if with_pip else ["--without-pip"]), bare], check=True)  # type: ignore[attr-defined]
+    offline = {} if with_pip else {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull}
+    box = RemoteExecutor("box", LocalTransport(far, offline), python=str(bare / "bin" / "python"))
+    task = Trial(source=payload, size=1000)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        with anyio.fail_after(600):
+            await opened(box)
+            await through(box, work)
+            check(work, task)
+
+    anyio.run(main)
+    machine_says = json.loads((far / "environment.json").read_text())
+    assert Path(machine_says["python"]).is_absolute()
+    assert Path(machine_says["python"]).is_relative_to(far)
+
+
 def test_a_full_disk_there_is_seen_before_anything_is_sent(far: Path, payload: InputFile, tmp_path: Path) -> None:
     class Full(LocalTransport):
         async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
@@ -291,9 +327,10 @@ def test_an_output_s_name_from_there_cannot_lead_out_of_its_folder(
 
 
 def test_what_was_sent_for_a_job_that_never_began_there_is_found_and_removed(
-    far: Path, payload: InputFile, tmp_path: Path
+    far: Path, payload: InputFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut while it was sent, and done elsewhere: footage must not lie there for a week."""
+    monkeypatch.setattr(parts, "PAUSES", ())
     from montage_ai.offload.transports.chaos import Chaos, Fault
 
     work = attempted(Trial(source=payload), tmp_path / "attempt")

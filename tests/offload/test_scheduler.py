@@ -222,6 +222,13 @@ class TestAskedFor:
         carry_out(world)
         assert {where for _, where, _ in world.attempts} == {"box"}
 
+    @pytest.mark.parametrize("error", [CrashError("killed"), TaskError("failed")])
+    def test_this_machine_steps_in_when_the_work_fails_there(self, error: MontageError) -> None:
+        world = World({"a": THERE}, here_and(SimulatedExecutor("box", trouble=lambda work, state: error)), only="box")
+        carry_out(world)
+        assert [where for _, where, _ in world.attempts] == ["box", LOCAL]
+        assert world.runs["a"].state is State.DONE
+
     def test_this_machine_steps_in_when_it_is_away(self) -> None:
         box = SimulatedExecutor("box", refusing=lambda now: UnreachableError("no answer"))
         world = World({"a": THERE}, here_and(box), only="box")

@@ -165,7 +165,7 @@ class Scheduler(Generic[W]):
             offers = {name: self._book.options(run, name) for name in self.places}
             able = [name for name, offer in offers.items() if offer and not isinstance(offer, str)]
             able = [name for name in able if name not in run.unsuited]
-            open_to = [name for name in self._allowed(able) if name not in run.failed_at] or self._allowed(able)
+            open_to = self._allowed([name for name in able if name not in run.failed_at]) or self._allowed(able)
             options = tuple(option for name in open_to for option in offers[name] if isinstance(option, Option))
             if options:
                 if run.state is State.PARKED:

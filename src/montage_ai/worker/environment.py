@@ -118,7 +118,7 @@ def _platform() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
+    place = Path(sys.argv[1]).resolve()  # the Python that is told is called from other folders, too
     told = json.dumps(main(place, sys.argv[2:]))
     draft = place / "environment.json.new"
     draft.write_text(told + "\n", "utf-8")

@@ -156,7 +156,9 @@ class RemoteExecutor(Executor[Attempted]):
         raise AssertionError("unreachable")
 
     def _crash(self, lines: Lines) -> CrashError:
-        code = first(lines, "exit") or "?"
+        code = first(lines, "exit")
+        if not code:
+            return CrashError(f"The worker on {self.name} did not start, or was ended with all that it had started.")
         said = decoded(first(lines, "log")).strip().splitlines()
         killed = " (killed: perhaps it had too little memory)" if code == "137" else ""
         last = f": {said[-1]}" if said else "."
