@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from montage_ai.offload.costs import CostModel, Key, Observation, fit
+from montage_ai.offload.costs import DOWNLINK, CostModel, Key, Observation, fit
 from montage_ai.tasks.task import Line
 
 PRIOR = Line(2.0, 0.5)
@@ -40,6 +40,15 @@ def test_no_time_is_ever_negative_whatever_was_seen(seen: list[tuple[float, floa
     line = fit(PRIOR, [Observation(*one) for one in seen])
     assert line.fixed >= 0
     assert line.per_unit >= 0
+
+
+def test_small_files_say_nothing_of_a_link_s_rate() -> None:
+    """Motions of a few kilobytes take what a round trip takes; a whole clip comes over the same link."""
+    rng = random.Random(5)
+    seen = [Observation(rng.uniform(1000, 6000), rng.uniform(0.08, 0.9)) for _ in range(20)]
+    line = fit(DOWNLINK, seen)
+    assert line.per_unit == DOWNLINK.per_unit
+    assert 0.1 < line.fixed < 0.9
 
 
 def test_an_outlier_changes_little() -> None:

@@ -133,7 +133,7 @@ def calibrate(names: Sequence[str], emit: Emit) -> None:
         emit(StageStarted(_CALIBRATING, float(len(trials)), "trials"))
         for name in [LOCAL, *chosen]:
             mode = "never" if name == LOCAL else name
-            with Offloader(mode, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
+            with Offloader(mode, emit=emit) as offloader:
                 for executor, task, variant in (trial for trial in trials if trial[0] == name):
                     try:
                         offloader.measure(task, executor, variant).result()

@@ -120,7 +120,7 @@ class StabilizationService:
         for output, source in good.items():
             outputs.setdefault(tasks[source], []).append(output)
         done = {}
-        with Offloader(self.offload, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
+        with Offloader(self.offload, emit=emit) as offloader:
             for task, made in offloader.map(list(outputs), on_progress):
                 for output in outputs[cast("Stabilize", task)]:
                     done[output] = _write(good[output], output, made, library)

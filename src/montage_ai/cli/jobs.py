@@ -114,7 +114,7 @@ def retry(ids: _Ids = None, offload: OffloadOption = None, json: JsonOption = Fa
         return
     failed, failed_jobs, started = 0, 0, time.monotonic()
     stage = "Doing jobs again"
-    with showing(as_json=json) as emit, Offloader(offload, on_notice=lambda t: emit(Notice("warning", t))) as offloader:
+    with showing(as_json=json) as emit, Offloader(offload, emit=emit) as offloader:
         emit(StageStarted(stage, float(len(rows)), "jobs"))
         tally = Tally(emit, stage)
 

@@ -118,7 +118,7 @@ def report(
         raise UserError("is neither .html nor .md.", file=output, hint="Give the report one of these names.")
     else:
         write_atomically(output, as_html(analysis) if output.suffix == ".html" else as_markdown(analysis))
-        typer.echo(f"{printable(str(output))}: {len(analysis.comparisons)} comparisons.")
+        typer.echo(f"{printable(str(output))}: {counted(len(analysis.comparisons), 'comparison')}.")
 
 
 def calibrate(

@@ -48,5 +48,5 @@ class Book(Protocol[W]):
     def answered(self, executor: str) -> None: ...
     def did_not_answer(self, executor: str, times: int, pause: float, error: MontageError) -> None: ...
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, *, warning: bool = True) -> None:
         """Something the user should know."""

@@ -20,7 +20,8 @@ _FADING = 0.9  # an observation counts this much less than the next one
 _PRIOR_WEIGHT = 0.1  # of the prior's scale, in observations
 _BEND_WEIGHT = 0.1  # of each of the two ends of the scaled prior, once the line may bend
 _ENOUGH = 6  # observations from which on the prior does not count any more
-_SPREAD = 1.5  # of units, from which on fixed and per-unit time can be told apart
+_SPREAD = 1.5  # of expected times, from which on fixed and per-unit time can be told apart
+_UNSEEN = 0.02  # of a step's time: a part that is less cannot be learned from it
 
 
 class Key(NamedTuple):
@@ -88,14 +89,30 @@ def fit(prior: Line, seen: Sequence[Observation]) -> Line:
     ratios = [math.log(one.seconds / max(prior(one.units), 1e-9)) for one in seen]
     total = sum(weights)
     scale = math.exp(_weighted_median(ratios, weights) * total / (total + _PRIOR_WEIGHT))
-    scaled = Line(prior.fixed * scale, prior.per_unit * scale)
+    scaled = _scaled(prior, scale, statistics.median(one.units for one in seen))
     low, high = min(one.units for one in seen), max(one.units for one in seen)
-    if len(seen) < 3 or high < _SPREAD * low:
+    if len(seen) < 3 or scaled(high) < _SPREAD * scaled(low):
         return scaled
     if len(seen) >= _ENOUGH:
         return _least_relative_squares(seen, weights)
     ends = [Observation(units, scaled(units)) for units in (low, high)]
     return _least_relative_squares([*seen, *ends], [*weights, _BEND_WEIGHT, _BEND_WEIGHT])
+
+
+def _scaled(prior: Line, scale: float, units: float) -> Line:
+    """The prior times ``scale``; but a part that is nothing of its time at ``units`` was not seen, and stays as it is.
+
+    (How long three kilobytes take says nothing of a link's rate.)
+    """
+    total, both = scale * prior(units), Line(prior.fixed * scale, prior.per_unit * scale)
+    share = prior.per_unit * units / max(prior(units), 1e-12)
+    if share < _UNSEEN:
+        fixed = total - prior.per_unit * units
+        return Line(fixed, prior.per_unit) if fixed > 0 else both
+    if share > 1 - _UNSEEN:
+        per_unit = (total - prior.fixed) / units
+        return Line(prior.fixed, per_unit) if per_unit > 0 else both
+    return both
 
 
 def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:

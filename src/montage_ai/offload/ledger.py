@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from montage_ai.errors import MontageError
+from montage_ai.events import Emit, Notice, ignore
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.costs import DOWNLINK, SET_UP, UPLINK, Key
 from montage_ai.offload.options import LOCAL, Option
@@ -27,13 +28,12 @@ class Ledger:
     ``key_of`` gives the digest by which the result of a task's variant is remembered.
     """
 
-    def __init__(self, store: Store, folder: Path, key_of: Callable[[Task, Variant], str]) -> None:
-        self._store, self._folder, self._key_of = store, folder, key_of
+    def __init__(self, store: Store, folder: Path, key_of: Callable[[Task, Variant], str], emit: Emit = ignore) -> None:
+        self._store, self._folder, self._key_of, self._emit = store, folder, key_of, emit
         self._costs = store.measurements.costs()
         self._machines: dict[str, Machine | None] = {}
         self._works: dict[str, Mapping[str, Work]] = {}
         self._told: dict[str, float] = {}
-        self.on_notice: Callable[[str], None] = lambda _: None
 
     # Predictions
 
@@ -187,8 +187,8 @@ class Ledger:
     def did_not_answer(self, executor: str, times: int, pause: float, error: MontageError) -> None:
         self._store.machines.did_not_answer(executor, times, pause, error.what)
 
-    def notice(self, text: str) -> None:
-        self.on_notice(text)
+    def notice(self, text: str, *, warning: bool = True) -> None:
+        self._emit(Notice("warning" if warning else "info", text))
 
     def size(self, job: str, task: Task) -> None:
         """Find out how large a job is. Raises ``MontageError`` where its inputs cannot be read."""

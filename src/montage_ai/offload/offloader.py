@@ -24,6 +24,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from montage_ai import config
 from montage_ai.errors import GivenUpError, MontageError
+from montage_ai.events import Emit, ignore
 from montage_ai.media.ffmpeg import ffmpeg_version
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.cache import ResultCache
@@ -53,7 +54,7 @@ class Offloader:
 
     ``mode`` is "never" (this machine alone), "auto" (all executors that are enabled), an executor's name, or None:
     "auto" where something is enabled. ``executors`` takes the place of those that the user has configured.
-    ``on_notice`` is told what the user should know, maybe from another thread.
+    ``emit`` is told what the user should know, maybe from another thread.
     """
 
     def __init__(
@@ -64,13 +65,12 @@ class Offloader:
         cache: Path | None = None,
         executors: Sequence[Executor[Attempted]] | None = None,
         store: Store | None = None,
-        on_notice: Callable[[str], None] = lambda _: None,
+        emit: Emit = ignore,
     ) -> None:
         folder = data or config.data_dir()
         self._jobs_folder = folder / "jobs"
         self.store = store or Store(folder)
-        self.ledger = Ledger(self.store, self._jobs_folder, self._key)
-        self.ledger.on_notice = on_notice
+        self.ledger = Ledger(self.store, self._jobs_folder, self._key, emit)
         self._cache = ResultCache((cache or config.cache_dir()) / "results")
         self._places = open_executors(mode, self.store, self.ledger, executors)
         # A job that ends takes ``_guard`` in the working thread; whoever asks holds ``_asking``, and may wait for that.

@@ -62,6 +62,7 @@ class Reach(Generic[W]):
         if not place.cold:
             return
         place.set_up_since = began = anyio.current_time()
+        self._book.notice(f"{place.name} is being set up, which takes a while, once.", warning=False)
         try:
             await place.executor.set_up()
         except UnsuitedError as error:

@@ -210,5 +210,5 @@ class World:
     def did_not_answer(self, executor: str, times: int, pause: float, error: MontageError) -> None:
         self.silences[executor] = times
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, *, warning: bool = True) -> None:
         self.notices.append(text)

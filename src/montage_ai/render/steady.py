@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from montage_ai.edit.timeline import Timeline, half_after, half_before
-from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
+from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.files import write_atomically
 from montage_ai.media.probe import MediaInfo
@@ -55,7 +55,7 @@ def steady(
         fraction = 1.0 if done else job.progress.fraction if job.status is State.RUNNING else 0.0
         tally.set(part, fraction * seconds, told(job), whole=done)
 
-    with Offloader(offload, on_notice=lambda text: emit(Notice("warning", text))) as offloader:
+    with Offloader(offload, emit=emit) as offloader:
         found = dict(offloader.map(list(dict.fromkeys(tasks.values())), on_progress))
         motions = {k: Motions.from_json(found[task].files[MOTIONS].read_text("ascii")) for k, task in tasks.items()}
     steadied = {}
