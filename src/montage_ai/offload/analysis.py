@@ -11,7 +11,6 @@ from montage_ai.offload.options import LOCAL
 from montage_ai.offload.places import Places
 from montage_ai.offload.store import AttemptRow, Store
 from montage_ai.tasks import task_class, task_names
-from montage_ai.tasks.task import Line, Prior
 
 _LAST = 200  # attempts that count
 MEGABIT = 1e6 / 8
@@ -36,7 +35,7 @@ class Comparison:
     """A task here and at one executor, for its typical job.
 
     ``uplink`` is the executor's in Mbit/s, ``break_even`` the one from which on it is quicker there (None: never).
-    Rates are in units of the task's work a second.
+    Rates are whole jobs' units a second, with all that belongs to them.
     """
 
     task: str
@@ -73,42 +72,65 @@ def analyze(store: Store, places: Places, ledger: Ledger) -> Analysis:
     """From what is in ``store``."""
     comparisons = []
     for task in task_names():
-        attempts = store.attempts_at(task, _LAST)
+        attempts = store.good_attempts(task, _LAST)
         for executor in (one.name for one in places.executors if one.name != LOCAL):
             if (found := _compare(task, executor, attempts, ledger)) is not None:
                 comparisons.append(found)
     return Analysis(tuple(comparisons), tuple(_accuracy(store)))
 
 
-def _compare(task: str, executor: str, attempts: Sequence[AttemptRow], ledger: Ledger) -> Comparison | None:
-    """None where the task was never done there and here."""
-    here = [one for one in attempts if one.executor == LOCAL]
-    there = [one for one in attempts if one.executor == executor]
+def _compare(
+    task: str, executor: str, attempts: Sequence[tuple[AttemptRow, float]], ledger: Ledger
+) -> Comparison | None:
+    """The same typical job here and there, in the variant that does best; None where it was never done both ways."""
+    here = [one for one, _ in attempts if one.executor == LOCAL]
+    there = [(one, units) for one, units in attempts if one.executor == executor]
     if not here or not there:
         return None
-    priors = task_class(task).priors()
-    curve_here, rate_here = _curve(task, LOCAL, here[-1].variant, here, priors, ledger)
-    curves = [_curve(task, executor, variant, there, priors, ledger) for variant in {one.variant for one in there}]
     uplink = ledger.megabits(executor, "up")
-    curve, rate = min(curves, key=lambda pair: pair[0](uplink))
+    found = []
+    for variant in {one.variant for one, _ in there}:
+        mine = [(one, units) for one, units in there if one.variant == variant]
+        units = statistics.median(units for _, units in mine)
+        curves = _curve_here(task, here[0].variant, units, ledger), _curve_there(task, [one for one, _ in mine], ledger)
+        found.append((*curves, units))
+    curve_here, curve, units = min(found, key=lambda one: one[1](uplink) / one[0].fixed)
     break_even = _break_even(curve_here, curve)
-    verdict = _verdict(curve_here, curve, uplink, break_even)
-    return Comparison(task, curve_here, curve, len(here), len(there), rate_here, rate, uplink, break_even, verdict)
+    return Comparison(
+        task,
+        curve_here,
+        curve,
+        len(here),
+        len(there),
+        units / curve_here.fixed,
+        units / curve(uplink),
+        uplink,
+        break_even,
+        _verdict(curve_here, curve, uplink, break_even),
+    )
 
 
-def _curve(
-    task: str, executor: str, variant: str, attempts: Sequence[AttemptRow], priors: dict[str, Prior], ledger: Ledger
-) -> tuple[Curve, float]:
-    """The variant's curve for the median of the sizes that it had, and its rate in units a second."""
-    mine = [one for one in attempts if one.variant == variant]
-    up, units, down = (statistics.median(getattr(one, size) for one in mine) for size in ("up", "units", "down"))
-    prior = priors.get(variant, Prior(Line(1.0, 1.0)))
-    compute = ledger.line(task, variant, "compute", ledger.device(executor), prior.compute)(units)
-    if executor == LOCAL:
-        return Curve(executor, variant, compute, 0), units / max(compute, 1e-9)
-    steps = sum(ledger.typical(task, variant, step) for step in ("prepare", "finish"))
-    fixed = ledger.link(executor, "up").fixed + compute + ledger.link(executor, "down")(down) + steps
-    return Curve(executor, variant, fixed, int(up)), units / max(compute, 1e-9)
+def _curve_here(task: str, variant: str, units: float, ledger: Ledger) -> Curve:
+    prior = task_class(task).priors()[variant]
+    return Curve(LOCAL, variant, ledger.line(task, variant, "compute", ledger.device(LOCAL), prior.compute)(units), 0)
+
+
+def _curve_there(task: str, attempts: Sequence[AttemptRow], ledger: Ledger) -> Curve:
+    """For the median of the sizes that the attempts had."""
+    executor, variant = attempts[0].executor, attempts[0].variant
+    prior = task_class(task).priors()[variant]
+    up, units, down, prepare, finish = (
+        statistics.median(getattr(one, size) for one in attempts)
+        for size in ("up", "units", "down", "prepare", "finish")
+    )
+    steps = (
+        ledger.line(task, variant, "prepare", ledger.device(LOCAL), prior.prepare)(prepare) if prepare else 0.0,
+        ledger.link(executor, "up").fixed,
+        ledger.line(task, variant, "compute", ledger.device(executor), prior.compute)(units),
+        ledger.link(executor, "down")(down),
+        ledger.line(task, variant, "finish", ledger.device(LOCAL), prior.finish)(finish) if finish else 0.0,
+    )
+    return Curve(executor, variant, sum(steps), int(up))
 
 
 def _break_even(here: Curve, there: Curve) -> float | None:

@@ -20,7 +20,7 @@ _FADING = 0.9  # an observation counts this much less than the next one
 _PRIOR_WEIGHT = 0.1  # of the prior's scale, in observations
 _BEND_WEIGHT = 0.1  # of each of the two ends of the scaled prior, once the line may bend
 _ENOUGH = 6  # observations from which on the prior does not count any more
-_SPREAD = 1.5  # of expected times, from which on fixed and per-unit time can be told apart
+_SPREAD = 1.5  # of units, from which on fixed and per-unit time can be told apart
 _UNSEEN = 0.02  # of a step's time: a part that is less cannot be learned from it
 
 
@@ -64,11 +64,6 @@ class CostModel:
         """How often the step was measured."""
         return len(self._seen[key]) if key in self._seen else 0
 
-    def typical(self, key: Key) -> float:
-        """The median of the seconds that were measured; 0 where there are none."""
-        seen = self._seen.get(key)
-        return statistics.median(one.seconds for one in seen) if seen else 0.0
-
     def line(self, key: Key, prior: Line) -> Line:
         """The line as it is believed now."""
         if (key, prior) not in self._fits:
@@ -91,7 +86,7 @@ def fit(prior: Line, seen: Sequence[Observation]) -> Line:
     scale = math.exp(_weighted_median(ratios, weights) * total / (total + _PRIOR_WEIGHT))
     scaled = _scaled(prior, scale, statistics.median(one.units for one in seen))
     low, high = min(one.units for one in seen), max(one.units for one in seen)
-    if len(seen) < 3 or scaled(high) < _SPREAD * scaled(low):
+    if len(seen) < 3 or high < _SPREAD * low or _share(prior, high) < _UNSEEN:
         return scaled
     if len(seen) >= _ENOUGH:
         return _least_relative_squares(seen, weights)
@@ -105,7 +100,7 @@ def _scaled(prior: Line, scale: float, units: float) -> Line:
     (How long three kilobytes take says nothing of a link's rate.)
     """
     total, both = scale * prior(units), Line(prior.fixed * scale, prior.per_unit * scale)
-    share = prior.per_unit * units / max(prior(units), 1e-12)
+    share = _share(prior, units)
     if share < _UNSEEN:
         fixed = total - prior.per_unit * units
         return Line(fixed, prior.per_unit) if fixed > 0 else both
@@ -113,6 +108,11 @@ def _scaled(prior: Line, scale: float, units: float) -> Line:
         per_unit = (total - prior.fixed) / units
         return Line(prior.fixed, per_unit) if per_unit > 0 else both
     return both
+
+
+def _share(line: Line, units: float) -> float:
+    """Of a step's time what depends on its units."""
+    return line.per_unit * units / max(line(units), 1e-12)
 
 
 def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -104,10 +104,6 @@ class Ledger:
         """Seconds for units of a step."""
         return self._costs.line(Key(f"{task}/{variant}/{step}", device), prior)
 
-    def typical(self, task: str, variant: str, step: str) -> float:
-        """The median of the seconds that a step on this machine took; 0 where it was never measured."""
-        return self._costs.typical(Key(f"{task}/{variant}/{step}", self.device(LOCAL)))
-
     def set_up_seconds(self, executor: str) -> float:
         return self._costs.line(Key("set up", executor), SET_UP)(1.0)
 

@@ -43,7 +43,8 @@ CREATE INDEX jobs_by_time ON jobs (created);
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY, job TEXT NOT NULL, executor TEXT NOT NULL, variant TEXT NOT NULL, began REAL NOT NULL,
     predicted REAL NOT NULL, took REAL NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT 'open',
-    cause TEXT NOT NULL DEFAULT '', up INTEGER NOT NULL, units REAL NOT NULL, down INTEGER NOT NULL
+    cause TEXT NOT NULL DEFAULT '', up INTEGER NOT NULL, units REAL NOT NULL, down INTEGER NOT NULL,
+    prepare REAL NOT NULL, finish REAL NOT NULL
 );
 CREATE INDEX attempts_by_job ON attempts (job);
 CREATE TABLE measurements (
@@ -113,6 +114,8 @@ class AttemptRow:
     up: int
     units: float
     down: int
+    prepare: float
+    finish: float
 
 
 class Store:
@@ -215,13 +218,13 @@ class Store:
     def begin_attempt(self, job: str, executor: str, variant: str, predicted: float, work: Work) -> int:
         """Record that a job is tried; return the attempt's number."""
         insert = (
-            "INSERT INTO attempts (job, executor, variant, began, predicted, up, units, down)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO attempts (job, executor, variant, began, predicted, up, units, down, prepare, finish)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         with self._db.transaction() as db:
-            number = db.execute(
-                insert, (job, executor, variant, time.time(), predicted, work.up, work.units, work.down)
-            ).lastrowid
+            row = (job, executor, variant, time.time(), predicted)
+            size = (work.up, work.units, work.down, work.prepare, work.finish)
+            number = db.execute(insert, (*row, *size)).lastrowid
         assert number is not None
         return number
 
@@ -234,13 +237,13 @@ class Store:
         """All attempts at a job, the oldest first."""
         return [AttemptRow(*row) for row in self._db.all("SELECT * FROM attempts WHERE job = ? ORDER BY id", job)]
 
-    def attempts_at(self, task: str, limit: int) -> list[AttemptRow]:
-        """The last attempts at jobs of a task that were good, the oldest first."""
+    def good_attempts(self, task: str, limit: int) -> list[tuple[AttemptRow, float]]:
+        """The last attempts at jobs of a task that were good, each with the units that its job has on this machine."""
         query = (
-            "SELECT attempts.* FROM attempts JOIN jobs ON jobs.id = attempts.job"
+            "SELECT attempts.*, jobs.units FROM attempts JOIN jobs ON jobs.id = attempts.job"
             " WHERE jobs.task = ? AND outcome = 'done' ORDER BY attempts.id DESC LIMIT ?"
         )
-        return [AttemptRow(*row) for row in self._db.all(query, task, limit)][::-1]
+        return [(AttemptRow(*row), units) for *row, units in self._db.all(query, task, limit)]
 
 
 def _job(row: tuple[Any, ...]) -> JobRow:

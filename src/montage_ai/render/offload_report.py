@@ -57,7 +57,7 @@ def figure(one: Comparison) -> str:
     low, high = min(times) / 1.3, max(times) * 1.3
 
     def x(rate: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 10) * math.log(rate / _LOW) / math.log(_HIGH / _LOW)
+        return _LEFT + (_WIDTH - _LEFT - 24) * math.log(rate / _LOW) / math.log(_HIGH / _LOW)
 
     def y(seconds: float) -> float:
         return _TOP + (_HEIGHT - _BOTTOM - _TOP) * (1 - math.log(seconds / low) / math.log(high / low))
@@ -117,7 +117,7 @@ def _accuracy_row(analysis: Analysis, index: int) -> list[str]:
 
 def _caption(one: Comparison) -> str:
     size = one.there.bytes_up / 1e6
-    return f"{one.task}: a typical job ({size:.1f} MB up) at {one.there.executor} and here. {one.verdict.capitalize()}."
+    return f"{one.task}: a typical job ({size:.1f} MB up) here and at {one.there.executor}: {one.verdict}"
 
 
 def _ticks(low: float, high: float) -> list[float]:
