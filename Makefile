@@ -7,7 +7,7 @@ BIN := $(VENV)/Scripts
 endif
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test lint types format bench docs clean
+.PHONY: help install demo test explore lint types format bench docs clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -36,6 +36,9 @@ test: $(VENV)/installed-dev  ## Run the checks and all tests
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+explore: $(VENV)/installed-dev  ## Try the properties on many new examples
+	$(BIN)/python -m pytest --hypothesis-profile=explore $$(grep -rl "^from hypothesis" tests --include="test_*.py")
 
 lint: $(VENV)/installed-dev  ## Check style and the borders of the rooms
 	$(BIN)/ruff check .

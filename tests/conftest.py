@@ -17,8 +17,11 @@ from hypothesis import settings
 
 from montage_ai.media.ffmpeg import ffmpeg_path
 
-settings.register_profile("montage", deadline=None)  # the machine is shared: a slow example is no failure
-settings.load_profile("montage")
+# The suite tries the same examples on every machine, so that what fails there fails here; exploring tries new ones. No
+# deadline: the machine is shared, and a slow example is no failure.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=2000)
+settings.load_profile("suite")
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from montage_ai.offload.costs import DOWNLINK, CostModel, Key, Observation, fit
@@ -28,6 +28,7 @@ def test_one_observation_nearly_corrects_a_prior_that_is_ten_times_off(off: floa
 
 
 @given(SIZES, st.floats(0, 20), st.floats(0.01, 2))
+@example([21.0, 15.0], 1.0, 0.015625)
 def test_a_steady_machine_is_learned_whatever_its_line(sizes: list[float], fixed: float, per_unit: float) -> None:
     truth = Line(fixed, per_unit)
     line = fit(PRIOR, [Observation(size, truth(size)) for size in sizes * 10])

@@ -20,7 +20,8 @@ _FADING = 0.9  # an observation counts this much less than the next one
 _PRIOR_WEIGHT = 0.1  # of the prior's scale, in observations
 _BEND_WEIGHT = 0.1  # of each of the two ends of the scaled prior, once the line may bend
 _ENOUGH = 6  # observations from which on the prior does not count any more
-_SPREAD = 1.5  # of units, from which on fixed and per-unit time can be told apart
+_SPREAD = 1.2  # of units, below which fixed and per-unit time cannot be told apart, and need not be
+_WIDE = 1.5  # of units, from which on they can be told apart without the prior's help
 _UNSEEN = 0.02  # of a step's time: a part that is less cannot be learned from it
 
 
@@ -76,7 +77,8 @@ def fit(prior: Line, seen: Sequence[Observation]) -> Line:
 
     First the prior is scaled by the weighted median of the observed ratios: one observation corrects a prior that is
     ten times off, and a single outlier of many changes nothing. Then, where the units differ enough, the line is bent
-    by least squares of relative errors, in which the ends of the scaled prior take part until six were seen.
+    by least squares of relative errors, in which the ends of the scaled prior take part until six were seen that differ
+    widely.
     """
     if not seen:
         return prior
@@ -88,7 +90,7 @@ def fit(prior: Line, seen: Sequence[Observation]) -> Line:
     low, high = min(one.units for one in seen), max(one.units for one in seen)
     if len(seen) < 3 or high < _SPREAD * low or _share(prior, high) < _UNSEEN:
         return scaled
-    if len(seen) >= _ENOUGH:
+    if len(seen) >= _ENOUGH and high >= _WIDE * low:
         return _least_relative_squares(seen, weights)
     ends = [Observation(units, scaled(units)) for units in (low, high)]
     return _least_relative_squares([*seen, *ends], [*weights, _BEND_WEIGHT, _BEND_WEIGHT])
