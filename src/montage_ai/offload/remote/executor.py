@@ -35,9 +35,8 @@ from montage_ai.worker.machine import Machine
 
 _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings and makes
 _TRIES = 3
-_LOOKS = 3  # at jobs, at once: each occupies the transport while it waits
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}-[a-z0-9_]+")
-_FIRST_LOOK, _SLOWER = 0.5, 1.5  # seconds of the first look at a job, and how much longer each further one is
+_SLOWER = 1.5  # how much longer each further look at a job is
 
 
 class RemoteExecutor(Executor[Attempted]):
@@ -63,7 +62,7 @@ class RemoteExecutor(Executor[Attempted]):
         self._on_machine, self._is_stale = on_machine, is_stale
         self._python: str | None = None
         self._free: int | None = None  # bytes; some file systems do not tell
-        self._looking = anyio.CapacityLimiter(_LOOKS)
+        self._looking = anyio.CapacityLimiter(transport.looks.at_once)
 
     async def connect(self) -> bool:
         lines = await ask(self._transport, scripts.hello(program().name), "hello")
@@ -94,22 +93,18 @@ class RemoteExecutor(Executor[Attempted]):
         if self._free is not None and self._free < 2 * size + _MARGIN:
             have = f"{self._free / 1e9:.1f} GB are free on {self.name}"
             raise UnsuitedError(f"{have}, too few for {size / 1e9:.1f} GB of input.", hint="Free some space there.")
-        digests = [parcel.sha256 for parcel in parcels]
-        announcing = scripts.announce(work.place, digests)
-        moved = await transfer.send(self._transport, parcels, _share(size, on_done), before=announcing)
         there = spec.model_copy(update={"files": {name: file.elsewhere() for name, file in spec.files.items()}})
         inputs = [(name, file.sha256) for name, file in spec.files.items()]
-        if "gone" in await ask(self._transport, scripts.stage(work.place, there.model_dump_json(), inputs), "staged"):
-            raise RuntimeLostError(f"What was sent to {self.name} is gone.")
-        return moved
+        return await transfer.send(
+            self._transport,
+            parcels,
+            _share(size, on_done),
+            before=scripts.announce(work.place, [parcel.sha256 for parcel in parcels]),
+            after=scripts.stage(work.place, there.model_dump_json(), inputs),
+        )
 
     async def compute(self, work: Attempted, on_done: OnDone) -> float | None:
-        assert self._python is not None
         began = anyio.current_time()
-        start = scripts.start(work.place, program().name, self._python)
-        lines = await ask(self._transport, start, "started")
-        if "gone" in lines:
-            raise RuntimeLostError(f"What lay on {self.name} for this job is gone.")
         result = await self._follow(work, on_done)
         if result.error is not None and result.error.kind in (DiskFullError.__name__, MissingExtraError.__name__):
             raise UnsuitedError(f"{self.name} cannot do it: {result.error.what}", hint=result.error.hint)
@@ -122,11 +117,14 @@ class RemoteExecutor(Executor[Attempted]):
         return result.seconds if result.seconds > anyio.current_time() - began else None
 
     async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
-        """Look at the job until it has ended, less and less often; a crash is told with the end of its log."""
-        seconds = _FIRST_LOOK
+        """Start the job and look at it until it has ended, less and less often; a crash is told with its log's end."""
+        assert self._python is not None
+        looks = self._transport.looks
+        seconds = looks.first
+        script = scripts.start(work.place, program().name, self._python, seconds)
         while True:
             began = anyio.current_time()
-            lines, status, result = await self._look(work, seconds)
+            lines, status, result = await self._look(script, seconds)
             if "gone" in lines:
                 raise RuntimeLostError(f"{self.name} has begun a new life; what lay there is gone.")
             if result is not None:
@@ -137,12 +135,12 @@ class RemoteExecutor(Executor[Attempted]):
                 on_done(status.fraction if status.phase != "verifying" else 0.0)
             if anyio.current_time() - began < 0.5 * seconds:  # it was not waited for there: wait here
                 await anyio.sleep(0.5 * seconds)
-            seconds = min(seconds * _SLOWER, self._transport.patience)
+            seconds = min(seconds * _SLOWER, looks.longest)
+            script = scripts.follow(work.place, seconds)
 
-    async def _look(self, work: Attempted, seconds: float) -> tuple[Lines, Status | None, Result | None]:
+    async def _look(self, script: str, seconds: float) -> tuple[Lines, Status | None, Result | None]:
         """How the job is; what cannot be read is asked for again."""
         for left in reversed(range(_TRIES)):
-            script = scripts.follow(work.place, seconds)
             async with self._looking:
                 lines = await ask(self._transport, script, "followed", timeout=seconds + 30)
             try:

@@ -108,7 +108,6 @@ mkdir -p jobs/{job} && echo "{" ".join(digests)}" > jobs/{job}/digests || exit 4
 def stage(job: str, spec: str, inputs: Sequence[tuple[str, str]]) -> str:
     """A job's directory, its inputs linked from the blobs. What another life of the machine left there goes first."""
     links = "\n".join(
-        f"[ -f inputs/{name} ] || [ -f ../../blobs/{digest} ] || {{ echo gone; echo staged; exit; }}\n"
         f"[ -f inputs/{name} ] || ln ../../blobs/{digest} inputs/{name} 2>/dev/null || "
         f"cp ../../blobs/{digest} inputs/{name} || exit 4"
         for name, digest in inputs
@@ -121,16 +120,18 @@ mkdir -p jobs/{job}/inputs && cd jobs/{job} || exit 4
 base64 -d > job.json.new <<'END' || exit 4
 {encoded}END
 mv job.json.new job.json || exit 4
-echo staged"""
+cd ../.."""
 
 
-def start(job: str, program: str, python: str) -> str:
-    """Start a job's worker, if it was not started: with no terminal, nothing to read, and a session of its own.
+def start(job: str, program: str, python: str, seconds: float) -> str:
+    """Start a job's worker, if it was not started, and follow it.
 
-    Whoever makes ``started`` is the one who starts, so that of two calls only one does.
+    It gets no terminal, nothing to read, and a session of its own. Whoever makes ``started`` is the one who starts, so
+    that of two calls only one does.
     """
     return f"""{_BOOT}{_ALIVE}
-cd jobs/{job} 2>/dev/null || {{ echo gone; echo started; exit; }}
+[ -f jobs/{job}/job.json ] && [ -f program/{program}/ready ] || {{ echo gone; echo followed; exit; }}
+cd jobs/{job}
 if [ ! -f result.json ] && mkdir started 2>/dev/null; then
   boot > boot
   cat > run.sh <<'END'
@@ -144,14 +145,20 @@ END
     </dev/null >/dev/null 2>&1 &
   tries=0; while [ ! -f pid ] && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
 fi
-echo started"""
+cd ../..
+{_following(job, seconds)}"""
 
 
 def follow(job: str, seconds: float) -> str:
     """How a job is: waits up to ``seconds`` for its end, then tells all."""
-    rounds = max(1, round(seconds / 0.1))
     return f"""{_BOOT}{_ALIVE}
 if [ ! -d jobs/{job} ]; then echo gone; echo followed; exit; fi
+{_following(job, seconds)}"""
+
+
+def _following(job: str, seconds: float) -> str:
+    rounds = max(1, round(seconds / 0.1))
+    return f"""\
 round=0
 while [ $round -lt {rounds} ] && [ ! -f jobs/{job}/result.json ] && alive {job}; do
   sleep 0.1; round=$((round + 1))

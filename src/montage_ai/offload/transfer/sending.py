@@ -87,9 +87,17 @@ complete() { # DIGEST SIZE
 
 
 async def send(
-    transport: Transport, parcels: Sequence[Parcel], on_bytes: OnBytes = lambda _: None, *, before: str = ""
+    transport: Transport,
+    parcels: Sequence[Parcel],
+    on_bytes: OnBytes = lambda _: None,
+    *,
+    before: str = "",
+    after: str = "",
 ) -> int:
-    """Bring files there. Returns the bytes that had to be moved. ``before`` is a script that is run there first.
+    """Bring files there. Returns the bytes that had to be moved.
+
+    ``before`` and ``after`` are scripts that are run there first, and once all files are whole; on the way, without
+    calls of their own.
 
     Raises ``UnreachableError`` where it is cut again and again without coming forward, or where a part keeps arriving
     wrong; and the transport's other errors.
@@ -101,7 +109,7 @@ async def send(
     while True:
         try:
             incomplete, missing = await _list(transport, distinct, progress, before)
-            wrong = await _send_parts(transport, incomplete, missing, progress)
+            wrong = await _send_parts(transport, incomplete, missing, progress, after)
             if not wrong:
                 return progress.moved
             wrong_times += 1
@@ -145,10 +153,10 @@ async def _list(
 
 
 async def _send_parts(
-    transport: Transport, parcels: Sequence[Parcel], missing: dict[Part, int], progress: Progress
+    transport: Transport, parcels: Sequence[Parcel], missing: dict[Part, int], progress: Progress, after: str
 ) -> list[Part]:
     """Send what is missing, and have what came verified meanwhile. Returns the parts that arrived wrong."""
-    inbox = _Inbox(transport, parcels)
+    inbox = _Inbox(transport, parcels, after)
     failed: list[Exception] = []
 
     async def send_part(part: Part, under_way: Callable[[], None]) -> None:
@@ -192,9 +200,10 @@ async def _first(part: Part, size: int) -> AsyncIterator[bytes]:
 class _Inbox:
     """Parts that have arrived there and are still to be verified: all that wait, with one script."""
 
-    def __init__(self, transport: Transport, parcels: Sequence[Parcel]) -> None:
+    def __init__(self, transport: Transport, parcels: Sequence[Parcel], after: str) -> None:
         self._transport = transport
         self._parcels = parcels
+        self._after = after
         self._waiting: list[tuple[Part, str]] = []
         self._news = anyio.Event()
         self._closed = self._completing = False
@@ -246,6 +255,7 @@ class _Inbox:
             _COMPLETE,
             'if [ "$wrong" ]; then echo complete; exit; fi',
             *completing,
+            self._after,
             "echo complete",
         ]
         self._take(answered_lines(await self._transport.run("\n".join(lines), timeout=600), "complete"), some)

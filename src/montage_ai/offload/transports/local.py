@@ -50,6 +50,8 @@ class LocalTransport(Transport):
                 os.truncate(self.folder / path, offset)
                 async for block in data():
                     await file.send(block)
+        except FileNotFoundError as error:  # as of a machine that has begun a new life
+            raise UnreachableError(f"cannot be written there ({error.strerror}).", file=path) from error
         except OSError as error:
             raise UnsuitedError(f"cannot be written there ({error.strerror}).", file=path) from error
 

@@ -26,6 +26,18 @@ class Completed:
     err: str = ""
 
 
+@dataclass(frozen=True)
+class Looks:
+    """How jobs are looked at: scripts that sit and wait for news, ``first`` to ``longest`` seconds, ``at_once``.
+
+    They are long where a call is dear.
+    """
+
+    first: float = 0.5
+    longest: float = 10.0
+    at_once: int = 3
+
+
 class Transport(ABC):
     """Runs scripts on a machine and moves bytes to and from it, all in one folder of its own there.
 
@@ -39,8 +51,7 @@ class Transport(ABC):
     streams: int = 1
     """How many ``put`` and ``get`` at once are faster than one."""
 
-    patience: float = 10.0
-    """Seconds for which a script may sit and wait for news: long where a call is dear."""
+    looks: Looks = Looks()
 
     @abstractmethod
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
