@@ -14,9 +14,12 @@ import anyio
 import psutil
 import pytest
 
+from benchmarks.loopback.jupyter import Jupyter, jupyter
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai.media.files import sha256
 from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.transports.jupyter.access import TokenAccess
+from montage_ai.offload.transports.jupyter.transport import JupyterTransport
 from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.offload.transports.ssh import SshAddress, SshTransport
 from montage_ai.offload.transports.transport import Transport
@@ -40,13 +43,26 @@ def ssh_transport(server: Sshd, folder: Path, port: int | None = None) -> SshTra
     return SshTransport(address, str(folder))
 
 
-TRANSPORTS = ("local", "ssh")
+@pytest.fixture(scope="session")
+def jupyter_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    """A real Jupyter Server, below a path prefix."""
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
+
+
+def jupyter_transport(server: Jupyter, folder: Path) -> JupyterTransport:
+    return JupyterTransport(TokenAccess(server.url, server.token), str(folder))
+
+
+TRANSPORTS = ("local", "ssh", "jupyter")
 """Every transport there is; a new one joins here."""
 
 
 def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> Transport:
     if kind == "ssh":
         return ssh_transport(request.getfixturevalue("ssh_server"), folder)
+    if kind == "jupyter":
+        return jupyter_transport(request.getfixturevalue("jupyter_server"), folder)
     return LocalTransport(folder)
 
 

@@ -16,24 +16,20 @@ from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.executors.local import LocalExecutor
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.transports.decorators import Retrying
-from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.offload.conftest import attempted, expected_output, far_processes, run, ssh_transport
+from tests.offload.conftest import TRANSPORTS, attempted, expected_output, far_processes, make_transport, run
 
 AnyExecutor = Executor[Attempted]
 
 
-@pytest.fixture(params=["local", "remote over local", "remote over ssh"])
+@pytest.fixture(params=["here", *TRANSPORTS])
 def executor(request: pytest.FixtureRequest, far: Path) -> AnyExecutor:
-    """Every executor there is; a new one joins here."""
-    if request.param == "local":
+    """Every executor there is, the remote one over each transport; a new one joins here."""
+    if request.param == "here":
         return LocalExecutor(2)
-    if request.param == "remote over local":
-        return RemoteExecutor("box", Retrying(LocalTransport(far)), python=sys.executable)
-    server = request.getfixturevalue("ssh_server")
-    return RemoteExecutor("box", Retrying(ssh_transport(server, far)), python=sys.executable)
+    return RemoteExecutor("box", Retrying(make_transport(request.param, request, far)), python=sys.executable)
 
 
 async def opened(executor: AnyExecutor) -> None:

@@ -29,7 +29,10 @@ async def read(transport: Transport, path: str, offset: int = 0, size: int = 1 <
     return b"".join([block async for block in transport.get(path, offset, size)])
 
 
-@pytest.fixture(params=[*((kind, None) for kind in TRANSPORTS), *(("local", one) for one in DECORATORS)])
+EACH = [*((kind, None) for kind in TRANSPORTS), *(("local", one) for one in DECORATORS)]
+
+
+@pytest.fixture(params=EACH, ids=lambda one: one[1].__name__ if one[1] else one[0])
 def any_transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
     """Each as it is, and the decorators around the quickest."""
     kind, decorator = request.param

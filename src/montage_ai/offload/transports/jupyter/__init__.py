@@ -1,0 +1,1 @@
+"""A Jupyter Server as a transport: files through its contents and files services, scripts through kernels."""
