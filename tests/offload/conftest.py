@@ -14,10 +14,15 @@ import anyio
 import psutil
 import pytest
 
+from benchmarks.loopback.cgpu import Cgpu, cgpu, on_path
 from benchmarks.loopback.jupyter import Jupyter, jupyter
 from benchmarks.loopback.sshd import Sshd, sshd
+from montage_ai import config
 from montage_ai.media.files import sha256
 from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.transports.cgpu.client import CgpuClient
+from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
+from montage_ai.offload.transports.cgpu.login import Login
 from montage_ai.offload.transports.jupyter.access import TokenAccess
 from montage_ai.offload.transports.jupyter.transport import JupyterTransport
 from montage_ai.offload.transports.local import LocalTransport
@@ -54,7 +59,21 @@ def jupyter_transport(server: Jupyter, folder: Path) -> JupyterTransport:
     return JupyterTransport(TokenAccess(server.url, server.token), str(folder))
 
 
-TRANSPORTS = ("local", "ssh", "jupyter")
+@pytest.fixture
+def cgpu_double(tmp_path: Path) -> Iterator[Cgpu]:
+    """A ``cgpu`` on PATH that is as treacherous as the real one."""
+    double = cgpu(tmp_path / "cgpu")
+    double.set_noisy()
+    with on_path(double):
+        yield double
+
+
+def command_line(folder: Path) -> CommandLineTransport:
+    login = Login(config.data_dir() / "cgpu" / "session.json")
+    return CommandLineTransport(CgpuClient("cgpu", login, config.data_dir() / "cgpu" / "lock"), str(folder))
+
+
+TRANSPORTS = ("local", "ssh", "jupyter", "cgpu")
 """Every transport there is; a new one joins here."""
 
 
@@ -63,6 +82,9 @@ def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> T
         return ssh_transport(request.getfixturevalue("ssh_server"), folder)
     if kind == "jupyter":
         return jupyter_transport(request.getfixturevalue("jupyter_server"), folder)
+    if kind == "cgpu":
+        request.getfixturevalue("cgpu_double")
+        return command_line(folder)
     return LocalTransport(folder)
 
 

@@ -57,12 +57,13 @@ class RemoteExecutor(Executor[Attempted]):
         is_stale: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.name, self.slots = name, slots
+        self.looks = transport.looks
         self._transport = transport
         self._bootstrap = Bootstrap(transport, python)
         self._on_machine, self._is_stale = on_machine, is_stale
         self._python: str | None = None
         self._free: int | None = None  # bytes; some file systems do not tell
-        self._looking = anyio.CapacityLimiter(transport.looks.at_once)
+        self._looking = anyio.CapacityLimiter(self.looks.at_once)
 
     async def connect(self) -> bool:
         lines = await ask(self._transport, scripts.hello(program().name), "hello")
@@ -119,8 +120,7 @@ class RemoteExecutor(Executor[Attempted]):
     async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
         """Start the job and look at it until it has ended, less and less often; a crash is told with its log's end."""
         assert self._python is not None
-        looks = self._transport.looks
-        seconds = looks.first
+        seconds = self.looks.first
         script = scripts.start(work.place, program().name, self._python, seconds)
         while True:
             began = anyio.current_time()
@@ -135,7 +135,7 @@ class RemoteExecutor(Executor[Attempted]):
                 on_done(status.fraction if status.phase != "verifying" else 0.0)
             if anyio.current_time() - began < 0.5 * seconds:  # it was not waited for there: wait here
                 await anyio.sleep(0.5 * seconds)
-            seconds = min(seconds * _SLOWER, looks.longest)
+            seconds = min(seconds * _SLOWER, self.looks.longest)
             script = scripts.follow(work.place, seconds)
 
     async def _look(self, script: str, seconds: float) -> tuple[Lines, Status | None, Result | None]:

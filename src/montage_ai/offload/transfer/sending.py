@@ -172,7 +172,8 @@ async def _send_parts(
                 if progress.of(part) * transport.streams >= _UNDER_WAY * part.size:
                     under_way()
 
-        await transport.put(blocks, f"{BLOBS}/{part.parcel.sha256}.parts/{part.index}.new", start)
+        if start < part.size or not part.size:
+            await transport.put(blocks, f"{BLOBS}/{part.parcel.sha256}.parts/{part.index}.new", start)
         inbox.add(part, digest.hexdigest())
 
     async with anyio.create_task_group() as tasks:
@@ -230,8 +231,8 @@ class _Inbox:
         try:
             while not self._closed:
                 await self._news.wait()
-                if not self._closed:
-                    self._news = anyio.Event()
+                self._news = anyio.Event()
+                if not self._closed and not self._transport.thrifty:
                     await self._verify(self._take_waiting())
             if self._completing:
                 await self._complete(self._take_waiting())

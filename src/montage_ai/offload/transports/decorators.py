@@ -17,11 +17,9 @@ class Decorator(Transport):
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
+        self.streams = inner.streams
+        self.thrifty = inner.thrifty
         self.looks = inner.looks
-
-    @property
-    def streams(self) -> int:  # type: ignore[override]  # may change while it is used
-        return self.inner.streams
 
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
         return await self.inner.run(script, timeout=timeout)

@@ -51,6 +51,9 @@ class Transport(ABC):
     streams: int = 1
     """How many ``put`` and ``get`` at once are faster than one."""
 
+    thrifty: bool = False
+    """Whether a call is so dear that there should be as few as possible."""
+
     looks: Looks = Looks()
 
     @abstractmethod
