@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import uuid
@@ -15,14 +16,17 @@ import psutil
 import pytest
 
 from benchmarks.loopback.cgpu import Cgpu, cgpu, on_path
+from benchmarks.loopback.colab import PROXIED, Colab, proxy
 from benchmarks.loopback.jupyter import Jupyter, jupyter
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai import config
 from montage_ai.media.files import sha256
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.transports.cgpu.client import CgpuClient
+from montage_ai.offload.transports.cgpu.colab import ColabAccess
 from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
 from montage_ai.offload.transports.cgpu.login import Login
+from montage_ai.offload.transports.cgpu.transport import CgpuTransport
 from montage_ai.offload.transports.jupyter.access import TokenAccess
 from montage_ai.offload.transports.jupyter.transport import JupyterTransport
 from montage_ai.offload.transports.local import LocalTransport
@@ -73,7 +77,36 @@ def command_line(folder: Path) -> CommandLineTransport:
     return CommandLineTransport(CgpuClient("cgpu", login, config.data_dir() / "cgpu" / "lock"), str(folder))
 
 
-TRANSPORTS = ("local", "ssh", "jupyter", "cgpu")
+@pytest.fixture(scope="session")
+def colab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    """The Jupyter Server behind Colab's proxy."""
+    with jupyter(tmp_path_factory.mktemp("colab"), prefix=PROXIED) as server:
+        yield server
+
+
+@pytest.fixture
+def colab(colab_server: Jupyter) -> Iterator[Colab]:
+    """Google's side of the login of ``cgpu``."""
+    with proxy(colab_server) as running:
+        yield running
+
+
+@pytest.fixture
+def both_roads(cgpu_double: Cgpu, colab: Colab, far: Path) -> CgpuTransport:
+    """Colab as users reach it: through its proxy, or by ``cgpu``."""
+    keys = {"clientId": "id", "clientSecret": "secret", "colabApiDomain": colab.url, "colabGapiDomain": colab.url}
+    (cgpu_double.config / "config.json").write_text(json.dumps(keys), "utf-8")
+    slow = command_line(far)
+
+    async def assign() -> None:
+        await slow.client.warm_up()
+        colab.assigned = True
+
+    access = ColabAccess(slow.client.login, assign, f"{colab.url}/token")
+    return CgpuTransport(slow, JupyterTransport(access, str(far)))
+
+
+TRANSPORTS = ("local", "ssh", "jupyter", "cgpu", "colab")
 """Every transport there is; a new one joins here."""
 
 
@@ -82,6 +115,8 @@ def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> T
         return ssh_transport(request.getfixturevalue("ssh_server"), folder)
     if kind == "jupyter":
         return jupyter_transport(request.getfixturevalue("jupyter_server"), folder)
+    if kind == "colab":
+        return request.getfixturevalue("both_roads")  # type: ignore[no-any-return]
     if kind == "cgpu":
         request.getfixturevalue("cgpu_double")
         return command_line(folder)

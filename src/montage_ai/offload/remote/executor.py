@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import shutil
 from collections.abc import Callable
@@ -29,13 +30,14 @@ from montage_ai.offload.remote import scripts
 from montage_ai.offload.remote.answers import Lines, ask, decoded, first, parse
 from montage_ai.offload.remote.bootstrap import Bootstrap, environment_in
 from montage_ai.offload.transfer import Parcel
-from montage_ai.offload.transports.transport import Transport
+from montage_ai.offload.transports.transport import Looks, Transport
 from montage_ai.worker.jobdir import JobSpec, Result, Status
 from montage_ai.worker.machine import Machine
 
 _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings and makes
 _TRIES = 3
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}-[a-z0-9_]+")
+_LOOKS = 3  # at jobs, at once: each occupies the transport while it waits
 _SLOWER = 1.5  # how much longer each further look at a job is
 
 
@@ -57,13 +59,17 @@ class RemoteExecutor(Executor[Attempted]):
         is_stale: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.name, self.slots = name, slots
-        self.looks = transport.looks
         self._transport = transport
         self._bootstrap = Bootstrap(transport, python)
         self._on_machine, self._is_stale = on_machine, is_stale
         self._python: str | None = None
         self._free: int | None = None  # bytes; some file systems do not tell
-        self._looking = anyio.CapacityLimiter(self.looks.at_once)
+        self._looking = anyio.CapacityLimiter(_LOOKS)
+
+    @property
+    def looks(self) -> Looks:
+        """How it looks at jobs."""
+        return self._transport.looks
 
     async def connect(self) -> bool:
         lines = await ask(self._transport, scripts.hello(program().name), "hello")
@@ -120,8 +126,9 @@ class RemoteExecutor(Executor[Attempted]):
     async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
         """Start the job and look at it until it has ended, less and less often; a crash is told with its log's end."""
         assert self._python is not None
-        seconds = self.looks.first
-        script = scripts.start(work.place, program().name, self._python, seconds)
+        starting = functools.partial(scripts.start, work.place, program().name, self._python)
+        following = functools.partial(scripts.follow, work.place)
+        script, seconds = starting, self.looks.first
         while True:
             began = anyio.current_time()
             lines, status, result = await self._look(script, seconds)
@@ -133,16 +140,16 @@ class RemoteExecutor(Executor[Attempted]):
                 raise self._crash(lines)
             if status is not None:
                 on_done(status.fraction if status.phase != "verifying" else 0.0)
-            if anyio.current_time() - began < 0.5 * seconds:  # it was not waited for there: wait here
-                await anyio.sleep(0.5 * seconds)
-            seconds = min(seconds * _SLOWER, self.looks.longest)
-            script = scripts.follow(work.place, seconds)
+            if anyio.current_time() - began < 0.5 * self.looks.first:  # it was not waited for there: wait here
+                await anyio.sleep(0.5 * self.looks.first)
+            script, seconds = following, min(seconds * _SLOWER, self.looks.longest)
 
-    async def _look(self, script: str, seconds: float) -> tuple[Lines, Status | None, Result | None]:
-        """How the job is; what cannot be read is asked for again."""
+    async def _look(self, script: Callable[[float], str], seconds: float) -> tuple[Lines, Status | None, Result | None]:
+        """How the job is; what cannot be read is asked for again. The look is short where others wait for theirs."""
         for left in reversed(range(_TRIES)):
             async with self._looking:
-                lines = await ask(self._transport, script, "followed", timeout=seconds + 30)
+                waiting = self.looks.first if self._looking.statistics().tasks_waiting else seconds
+                lines = await ask(self._transport, script(waiting), "followed", timeout=waiting + 30)
             try:
                 status = parse(Status, first(lines, "status")) if "status" in lines else None
                 result = parse(Result, decoded(first(lines, "result"))) if "result" in lines else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from montage_ai.errors import MontageError, UnreachableError
-from montage_ai.offload.transports.transport import BLOCK, Completed, Stream, Transport
+from montage_ai.offload.transports.transport import BLOCK, Completed, Looks, Stream, Transport
 
 
 class Decorator(Transport):
@@ -17,9 +17,15 @@ class Decorator(Transport):
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
-        self.streams = inner.streams
         self.thrifty = inner.thrifty
-        self.looks = inner.looks
+
+    @property
+    def streams(self) -> int:
+        return self.inner.streams
+
+    @property
+    def looks(self) -> Looks:
+        return self.inner.looks
 
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
         return await self.inner.run(script, timeout=timeout)

@@ -28,14 +28,10 @@ class Completed:
 
 @dataclass(frozen=True)
 class Looks:
-    """How jobs are looked at: scripts that sit and wait for news, ``first`` to ``longest`` seconds, ``at_once``.
-
-    They are long where a call is dear.
-    """
+    """How jobs are looked at: by scripts that sit and wait for news, ``first`` to ``longest`` seconds."""
 
     first: float = 0.5
     longest: float = 10.0
-    at_once: int = 3
 
 
 class Transport(ABC):
@@ -48,13 +44,18 @@ class Transport(ABC):
     ``UnsuitedError`` where its disk is full.
     """
 
-    streams: int = 1
-    """How many ``put`` and ``get`` at once are faster than one."""
-
     thrifty: bool = False
     """Whether a call is so dear that there should be as few as possible."""
 
-    looks: Looks = Looks()
+    @property
+    def streams(self) -> int:
+        """How many ``put`` and ``get`` at once are faster than one."""
+        return 1
+
+    @property
+    def looks(self) -> Looks:
+        """How jobs are looked at."""
+        return Looks()
 
     @abstractmethod
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:

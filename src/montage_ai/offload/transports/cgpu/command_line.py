@@ -35,10 +35,10 @@ class CommandLineTransport(Transport):
 
     streams = 2  # while one moves, the next process starts
     thrifty = True
-    looks = Looks(first=30.0, longest=30.0, at_once=2)
+    looks = Looks(first=30.0, longest=30.0)
 
     def __init__(self, client: CgpuClient, folder: str) -> None:
-        self._client, self._folder = client, folder.rstrip("/")
+        self.client, self._folder = client, folder.rstrip("/")
 
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
         mark = Mark.new()
@@ -47,7 +47,7 @@ class CommandLineTransport(Transport):
             path = f"{self._folder}/script-{mark}"
             await self._copy(script.encode(), path)
             line = file_line(mark, path, self._folder, timeout)
-        text = await self._client.call("run", "--", line, seconds=timeout + _MARGIN)
+        text = await self.client.call("run", "--", line, seconds=timeout + _MARGIN)
         done = completed(mark, text)
         if done.code == NO_FOLDER:
             hint = "Set work_dir to a folder that can be written."
@@ -76,7 +76,7 @@ class CommandLineTransport(Transport):
                 await anyio.Path(source).write_bytes(content)
             seconds = _MARGIN + len(content) / _SLOWEST
             try:
-                await self._client.call("copy", str(source), path, seconds=seconds)
+                await self.client.call("copy", str(source), path, seconds=seconds)
             except UnreachableError as error:
                 if "No space left" in error.what:
                     raise UnsuitedError("The disk of the Colab machine is full.") from error
@@ -87,7 +87,7 @@ class CommandLineTransport(Transport):
         slices = Slices(mark)
         line = reading_line(mark, f"{self._folder}/{path}", offset, size)
         seconds = _MARGIN + size / _SLOWEST
-        async with aclosing(self._client.output("run", "--", line, seconds=seconds, stall=_STALL)) as blocks:
+        async with aclosing(self.client.output("run", "--", line, seconds=seconds, stall=_STALL)) as blocks:
             async for block in blocks:
                 for verified in slices.take(block):
                     yield verified

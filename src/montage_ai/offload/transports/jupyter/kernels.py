@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from montage_ai.errors import RemoteError, UnreachableError, UnsuitedError
-from montage_ai.offload.transports.jupyter.server import JupyterServer
+from montage_ai.offload.transports.jupyter.server import AnsweredError, JupyterServer
 from montage_ai.offload.transports.transport import Completed
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Kernels:
                 raise
             self._idle.append(kernel)
         if not answer:
-            raise UnreachableError(f"A script on {self._server.name} did not end within {timeout:g} s.")
+            raise AnsweredError(f"A script on {self._server.name} did not end within {timeout:g} s.")
         return _completed(answer)
 
     async def close(self) -> None:

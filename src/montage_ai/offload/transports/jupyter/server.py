@@ -21,7 +21,11 @@ _AWAY = (424, 502, 503, 504)  # what a hub and proxies say of a server that does
 _FULL = ("No space left", "Errno 28", "Disk quota")
 
 
-class TooLargeError(UnreachableError):
+class AnsweredError(UnreachableError):
+    """The server is reached and answers, but not with what was asked for."""
+
+
+class TooLargeError(AnsweredError):
     """A proxy before the server takes no bodies of that size."""
 
 
@@ -55,7 +59,7 @@ class JupyterServer:
                 await response.aclose()
                 address = await self.access.renewed(address)
                 if isinstance(arguments.get("content"), AsyncIterator):
-                    raise UnreachableError(f"The access to {self.name} had run out, and was renewed.")
+                    raise AnsweredError(f"The access to {self.name} had run out, and was renewed.")
                 response = await self._send(address, method, path, arguments)
             if response.status_code >= 300 and response.status_code != also:
                 await self._refuse(response, path)
@@ -115,7 +119,7 @@ class JupyterServer:
         if code in _AWAY:
             raise UnreachableError(f"{self.name} does not run (code {code}).", hint="Start it.")
         said = " ".join(text.split())[:_SAID]
-        raise UnreachableError(f"{self.name} answered with code {code} for {path}: {said or 'nothing more'}")
+        raise AnsweredError(f"{self.name} answered with code {code} for {path}: {said or 'nothing more'}")
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from montage_ai.errors import UnreachableError, UnsuitedError
+from montage_ai.errors import UnsuitedError
 from montage_ai.offload.transports.jupyter.access import Access
 from montage_ai.offload.transports.jupyter.kernels import Kernels
-from montage_ai.offload.transports.jupyter.server import JupyterServer, TooLargeError
+from montage_ai.offload.transports.jupyter.server import AnsweredError, JupyterServer, TooLargeError
 from montage_ai.offload.transports.transport import Completed, Looks, Stream, Transport
 
 _PIECE = 16 * 1024 * 1024  # bytes of a request, at first: a whole part of a transfer
@@ -22,7 +22,7 @@ class JupyterTransport(Transport):
     """``folder`` is ours, as the server names it: relative to its root, without names that begin with a dot."""
 
     streams = 4
-    looks = Looks(longest=5.0, at_once=2)  # each occupies a kernel
+    looks = Looks(longest=5.0)  # each occupies a kernel
 
     def __init__(self, access: Access, folder: str, kernel: str | None = None) -> None:
         self._server = JupyterServer(access)
@@ -68,7 +68,7 @@ class JupyterTransport(Transport):
         rest = " ".join(piece for piece in pieces if piece != path)
         done = await self.run(f"{first}cat {rest} >> {path} && rm {rest} && echo joined", timeout=300)
         if done.out.strip() != "joined":
-            raise UnreachableError(f"{path} could not be joined there: {done.err.strip()[:300]}")
+            raise AnsweredError(f"{path} could not be joined there: {done.err.strip()[:300]}")
 
     async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
         if size <= 0:
