@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.loopback.cgpu import cgpu
+from benchmarks.loopback.colab import colab
+from benchmarks.loopback.jupyter import jupyter
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai.media.ffmpeg import ffmpeg_path
 from tests.e2e.conftest import Program, Ran
@@ -323,3 +327,50 @@ class TestJobs:
             ("b", "cancelled"),
         }
         assert "No job" in program("jobs", "watch").out or program("jobs", "watch").code == 0
+
+
+class TestPlaces:
+    """The same clip on every kind of machine gives the same film."""
+
+    @pytest.fixture(params=["jupyter", "cgpu", "cgpu by its commands"])
+    def place(
+        self, request: pytest.FixtureRequest, home: Path, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[str]:
+        """The name of an executor that is configured."""
+        settings = {"work_dir": str(far), "python": sys.executable}
+        with contextlib.ExitStack() as stack:
+            if request.param == "jupyter":
+                server = stack.enter_context(jupyter(tmp_path / "jupyter"))
+                monkeypatch.setenv("HUB_TOKEN", server.token)
+                settings |= {"kind": "jupyter", "url": server.url, "token_env": "HUB_TOKEN"}
+                settings["work_dir"] = str(far).lstrip("/")
+            else:
+                google = stack.enter_context(colab(tmp_path / "colab"))
+                double = cgpu(tmp_path / "cgpu", google.url)
+                double.set_noisy()
+                for name, value in double.environment.items():
+                    monkeypatch.setenv(name, value)
+                settings |= {"kind": "cgpu", "token_url": f"{google.url}/token"}
+                if request.param != "cgpu":
+                    settings["road"] = "commands"
+            lines = "\n".join(f'{name} = "{value}"' for name, value in settings.items())
+            path = home / "settings" / "executors.toml"
+            path.parent.mkdir(parents=True)
+            path.write_text(f"[executors.place]\n{lines}\n")
+            yield "place"
+
+    def test_a_clip_comes_back_as_it_would_have_been_made_here(
+        self, program: Program, place: str, footage: Path, tmp_path: Path
+    ) -> None:
+        source = footage / "handheld.mp4"
+        assert program("offload", "enable", place, "--yes").code == 0
+        ran = program("stabilize", source, "-o", "there.mp4", "--offload", place)
+        assert ran.code == 0, ran.err
+        ((state, where, _),) = executors_of(program)
+        assert (state, where) == ("done", place), ran.err
+        assert "runtime" in program("offload", "status").out
+        shutil.rmtree(tmp_path / "home" / "cache")
+        assert program("stabilize", source, "-o", "here.mp4", "--offload", "never", "--force").code == 0
+        there, here = tmp_path / "there.mp4", tmp_path / "here.mp4"
+        assert len(frames(there)) == len(frames(here))
+        assert ssim(there, here) > 0.97

@@ -9,10 +9,11 @@ from montage_ai.errors import UserError
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.executors.local import LocalExecutor
+from montage_ai.offload.kinds import AnyMachine
 from montage_ai.offload.ledger import Ledger
 from montage_ai.offload.options import LOCAL
 from montage_ai.offload.remote.executor import RemoteExecutor
-from montage_ai.offload.settings import LocalSettings, OffloadSettings, SshSettings, load_settings
+from montage_ai.offload.settings import OffloadSettings, load_settings
 from montage_ai.offload.store import Store
 from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.parallel import cores
@@ -72,7 +73,7 @@ def open_remote(
 
     return RemoteExecutor(
         name,
-        Retrying(one.transport()),
+        Retrying(one.transport(ledger.notice)),
         python=one.python,
         slots=_slots(name, one, store),
         on_machine=lambda machine: ledger.remember_machine(name, machine),
@@ -80,7 +81,7 @@ def open_remote(
     )
 
 
-def _slots(name: str, one: SshSettings | LocalSettings, store: Store) -> int:
+def _slots(name: str, one: AnyMachine, store: Store) -> int:
     machine = store.machines.get(name).machine
     if one.slots is not None:
         return one.slots

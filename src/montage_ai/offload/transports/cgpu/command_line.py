@@ -44,6 +44,7 @@ class CommandLineTransport(Transport):
         mark = Mark.new()
         line = script_line(mark, script, self._folder, timeout)
         if len(line) > LONGEST:
+            await self.run("true")  # makes the folder
             path = f"{self._folder}/script-{mark}"
             await self._copy(script.encode(), path)
             line = file_line(mark, path, self._folder, timeout)

@@ -110,7 +110,7 @@ class JupyterServer:
         code = response.status_code
         with self._telling():
             text = (await response.aread()).decode("utf-8", "replace")
-        if code in _REFUSED:
+        if code in _REFUSED or (code == 404 and not text.strip()):
             raise AccessDeniedError(f"{self.name} does not let us in (code {code}).", hint="Check the token.")
         if any(sign in text for sign in _FULL):
             raise UnsuitedError(f"The disk of {self.name} is full.", hint="Free some space there.")

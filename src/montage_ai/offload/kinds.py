@@ -1,0 +1,187 @@
+"""The kinds of executors that can be configured, and how each is reached.
+
+Secrets never stand in the configuration: where one is needed, it names the environment variable or the file that holds
+it.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from montage_ai import config
+from montage_ai.errors import ConfigError
+from montage_ai.offload.transports.cgpu.client import CgpuClient
+from montage_ai.offload.transports.cgpu.colab import TOKEN_URL, ColabAccess
+from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
+from montage_ai.offload.transports.cgpu.login import Login
+from montage_ai.offload.transports.cgpu.transport import CgpuTransport
+from montage_ai.offload.transports.jupyter.access import TokenAccess
+from montage_ai.offload.transports.jupyter.transport import JupyterTransport
+from montage_ai.offload.transports.local import LocalTransport
+from montage_ai.offload.transports.ssh import SshAddress, SshTransport
+from montage_ai.offload.transports.transport import Transport
+
+Notice = Callable[[str], None]
+"""Told what the user should know."""
+
+VISIBLE = r"^/?([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*/?$"
+"""A folder without names that begin with a dot: Jupyter Servers refuse those."""
+
+
+class Settings(BaseModel):
+    """A part of the configuration, in which nothing unknown may stand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Machine(Settings):
+    """What all kinds have in common."""
+
+    work_dir: str | Path
+    """The folder there that all is kept in."""
+    python: str | None = None
+    """The Python to use there; by default the first of 3.11 or later that is found."""
+    slots: int | None = Field(None, ge=1, le=64)
+    """Jobs that it computes at once; by default half its processors, or one where it has a GPU."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """What consent is given to."""
+
+    @abstractmethod
+    def transport(self, notice: Notice) -> Transport:
+        """How it is reached; nothing is yet."""
+
+
+class SshSettings(Machine):
+    """A machine with an SSH server; what is not set comes from ~/.ssh/config."""
+
+    kind: Literal["ssh"]
+    host: str = Field(min_length=1)
+    user: str | None = None
+    port: int | None = Field(None, ge=1, le=65535)
+    identity_file: Path | None = None
+    known_hosts: Path | None = None
+    work_dir: str = "~/.montage-ai-worker"
+    connect_timeout: float = Field(10.0, gt=0, le=120)
+    password_env: str | None = None
+    password_file: Path | None = None
+    passphrase_env: str | None = None
+    passphrase_file: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """What consent is given to."""
+        user = f"{self.user}@" if self.user else ""
+        return f"ssh {user}{self.host}{f':{self.port}' if self.port else ''}"
+
+    def transport(self, notice: Notice) -> Transport:
+        address = SshAddress(
+            self.host,
+            user=self.user,
+            port=self.port,
+            identity_file=_expanded(self.identity_file),
+            known_hosts=_expanded(self.known_hosts),
+            password=_secret(self.password_env, self.password_file),
+            passphrase=_secret(self.passphrase_env, self.passphrase_file),
+            connect_timeout=self.connect_timeout,
+        )
+        return SshTransport(address, self.work_dir)
+
+
+class LocalSettings(Machine):
+    """A folder of this machine, treated like another machine: to try things out."""
+
+    kind: Literal["local"]
+    work_dir: Path
+
+    @property
+    def identity(self) -> str:
+        """What consent is given to."""
+        return f"local {self.work_dir}"
+
+    def transport(self, notice: Notice) -> Transport:
+        return LocalTransport(self.work_dir.expanduser().absolute())
+
+
+class JupyterSettings(Machine):
+    """A Jupyter Server, also one of a hub."""
+
+    kind: Literal["jupyter"]
+    url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    """As in the browser, with the prefix that it has: on a hub it ends with /user/NAME/."""
+    token_env: str | None = None
+    token_file: Path | None = None
+    kernel: str | None = None
+    """The kernel to use, which must be one for Python; by default the server's own choice."""
+    work_dir: str = Field("montage-ai-worker", pattern=VISIBLE)
+    """Below the server's root."""
+
+    @property
+    def identity(self) -> str:
+        return f"jupyter {self.url}"
+
+    def transport(self, notice: Notice) -> Transport:
+        access = TokenAccess(self.url, _secret(self.token_env, self.token_file))
+        return JupyterTransport(access, self.work_dir, self.kernel)
+
+
+class CgpuSettings(Machine):
+    """A machine of Google Colab, as whom ``cgpu`` is logged in."""
+
+    kind: Literal["cgpu"]
+    program: str = "cgpu"
+    road: Literal["auto", "commands"] = "auto"
+    """``commands``: by the commands of ``cgpu`` alone, though they are slower."""
+    work_dir: str = Field("/content/montage-ai", pattern=VISIBLE)
+    token_url: str = Field(TOKEN_URL, pattern=r"^https?://[^\s?#]+$")
+    """Where Google renews the login; another one where a company has its own way there."""
+
+    @property
+    def identity(self) -> str:
+        return "cgpu (Google Colab)"
+
+    def transport(self, notice: Notice) -> Transport:
+        folder = config.data_dir() / "cgpu"
+        client = CgpuClient(self.program, Login(folder / "session.json"), folder / "lock")
+        commands = CommandLineTransport(client, self.work_dir)
+        if self.road == "commands":
+            return commands
+        access = ColabAccess(client.login, client.warm_up, self.token_url)
+        return CgpuTransport(commands, JupyterTransport(access, self.work_dir), notice)
+
+
+AnyMachine = SshSettings | LocalSettings | JupyterSettings | CgpuSettings
+ExecutorSettings = Annotated[AnyMachine, Field(discriminator="kind")]
+
+KINDS: dict[str, type[Machine]] = {
+    "ssh": SshSettings,
+    "local": LocalSettings,
+    "jupyter": JupyterSettings,
+    "cgpu": CgpuSettings,
+}
+
+
+def _secret(variable: str | None, file: Path | None) -> str | None:
+    """What an environment variable or a file holds. Raises ``ConfigError`` where that is not there."""
+    if variable is not None:
+        if variable not in os.environ:
+            raise ConfigError(f"The environment variable {variable} is not set.", hint="Set it, or name another.")
+        return os.environ[variable]
+    if file is not None:
+        try:
+            return file.expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot be read ({error}).", file=file, hint="It should hold the secret.") from error
+    return None
+
+
+def _expanded(path: Path | None) -> str | None:
+    return None if path is None else str(path.expanduser())
