@@ -40,7 +40,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Machine(Settings):
+class MachineSettings(Settings):
     """What all kinds have in common."""
 
     work_dir: str | Path
@@ -60,7 +60,7 @@ class Machine(Settings):
         """How it is reached; nothing is yet."""
 
 
-class SshSettings(Machine):
+class SshSettings(MachineSettings):
     """A machine with an SSH server; what is not set comes from ~/.ssh/config."""
 
     kind: Literal["ssh"]
@@ -78,7 +78,6 @@ class SshSettings(Machine):
 
     @property
     def identity(self) -> str:
-        """What consent is given to."""
         user = f"{self.user}@" if self.user else ""
         return f"ssh {user}{self.host}{f':{self.port}' if self.port else ''}"
 
@@ -96,7 +95,7 @@ class SshSettings(Machine):
         return SshTransport(address, self.work_dir)
 
 
-class LocalSettings(Machine):
+class LocalSettings(MachineSettings):
     """A folder of this machine, treated like another machine: to try things out."""
 
     kind: Literal["local"]
@@ -104,14 +103,13 @@ class LocalSettings(Machine):
 
     @property
     def identity(self) -> str:
-        """What consent is given to."""
         return f"local {self.work_dir}"
 
     def transport(self, notice: Notice) -> Transport:
         return LocalTransport(self.work_dir.expanduser().absolute())
 
 
-class JupyterSettings(Machine):
+class JupyterSettings(MachineSettings):
     """A Jupyter Server, also one of a hub."""
 
     kind: Literal["jupyter"]
@@ -133,7 +131,7 @@ class JupyterSettings(Machine):
         return JupyterTransport(access, self.work_dir, self.kernel)
 
 
-class CgpuSettings(Machine):
+class CgpuSettings(MachineSettings):
     """A machine of Google Colab, as whom ``cgpu`` is logged in."""
 
     kind: Literal["cgpu"]
@@ -161,7 +159,7 @@ class CgpuSettings(Machine):
 AnyMachine = SshSettings | LocalSettings | JupyterSettings | CgpuSettings
 ExecutorSettings = Annotated[AnyMachine, Field(discriminator="kind")]
 
-KINDS: dict[str, type[Machine]] = {
+KINDS: dict[str, type[MachineSettings]] = {
     "ssh": SshSettings,
     "local": LocalSettings,
     "jupyter": JupyterSettings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from montage_ai import config
 from montage_ai.errors import AccessDeniedError, UnreachableError, UnsuitedError
 from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
 from montage_ai.offload.transports.cgpu.transport import CgpuTransport
+from montage_ai.offload.transports.decorators import Retrying
 from tests.offload.conftest import command_line, run
 from tests.offload.transports.test_conformance import read, stream
 
@@ -83,6 +85,21 @@ class TestCalls:
             assert (await commands.run("echo again")).out == "again\n"
 
         run(main)
+
+    def test_a_dead_colab_is_waited_for_once(
+        self, cgpu_double: Cgpu, commands: CommandLineTransport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import montage_ai.offload.transports.cgpu.client as module
+
+        monkeypatch.setattr(module, "_STARTING", 1.5)
+        cgpu_double.set(hang=True)
+        starts = list[object]()
+        monkeypatch.setattr(
+            module, "_process", lambda *given, real=module._process: starts.append(given) or real(*given)
+        )
+        with pytest.raises(UnreachableError):
+            run(lambda: Retrying(commands, (0.0, 0.0)).run("true"))
+        assert len(starts) == 1
 
     def test_a_connection_that_breaks_is_no_exit_code(self, cgpu_double: Cgpu, commands: CommandLineTransport) -> None:
         async def main() -> None:
@@ -192,6 +209,15 @@ class TestFasterRoad:
         run(main)
         assert len(said) == 1
         assert "slower" in said[0]
+
+    def test_without_its_packages_the_slower_one_is_taken(
+        self, both_roads: CgpuTransport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "websockets", None)
+        said = list[str]()
+        both_roads._notice = said.append
+        assert run(lambda: both_roads.run("echo hello")).out == "hello\n"
+        assert "pip install" in said[0]
 
     def test_what_is_not_there_does_not_close_it(self, cgpu_double: Cgpu, both_roads: CgpuTransport) -> None:
         async def main() -> None:

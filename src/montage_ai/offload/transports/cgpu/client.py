@@ -20,6 +20,7 @@ from montage_ai.offload.transports.cgpu.login import Login, lapsed
 
 _AT_ONCE = 4  # more gain nothing
 _STARTING = 300.0  # seconds of a first call: Colab finds a machine
+_RESTING = 60.0  # seconds after a first call that never answered, before another: who tries again does not wait twice
 _LOOK = 1.0  # seconds between two looks at the login
 _WAITING = 4.0  # seconds without a login after which ``cgpu`` is taken to wait for somebody to log in
 _GREETING = b"Authenticated as"
@@ -34,14 +35,24 @@ class CgpuClient:
         self._limit = anyio.CapacityLimiter(_AT_ONCE)
         self._warming = anyio.Lock()
         self._is_warm = False
+        self._hung_until = 0.0  # when a first call may be tried again after one that never answered
 
     async def warm_up(self) -> None:
         """Have a runtime. Several calls at once without one would get several, also of several programs of ours."""
         async with self._warming:
-            if not self._is_warm:
+            if self._is_warm:
+                return
+            began = anyio.current_time()
+            if began < self._hung_until:
+                raise UnreachableError("cgpu did not answer lately.")
+            try:
                 async with _locked(self._lock):
-                    await self._all_of("run", "--", "true", seconds=_STARTING)
-                self._is_warm = True
+                    await _joined(self._output(("run", "--", "true"), _STARTING, None))
+            except UnreachableError:
+                if anyio.current_time() - began >= _STARTING:
+                    self._hung_until = anyio.current_time() + _RESTING
+                raise
+            self._is_warm = True
 
     async def output(self, *arguments: str, seconds: float, stall: float | None = None) -> AsyncGenerator[bytes, None]:
         """What a call prints, as it comes. It must end after ``seconds``, and not be silent for ``stall`` of them.
@@ -60,12 +71,7 @@ class CgpuClient:
 
     async def call(self, *arguments: str, seconds: float) -> bytes:
         """All that a call prints."""
-        async with aclosing(self.output(*arguments, seconds=seconds)) as blocks:
-            return b"".join([block async for block in blocks])
-
-    async def _all_of(self, *arguments: str, seconds: float) -> bytes:
-        async with aclosing(self._output(arguments, seconds, None)) as blocks:
-            return b"".join([block async for block in blocks])
+        return await _joined(self.output(*arguments, seconds=seconds))
 
     async def _output(
         self, arguments: tuple[str, ...], seconds: float, stall: float | None
@@ -129,6 +135,11 @@ class _Call:
             if looking.cancelled_caught and now - began > _WAITING and not self.greeted and not self._login.is_there:
                 self._login.forget()  # it has a browser wait for somebody
                 raise lapsed()
+
+
+async def _joined(blocks: AsyncGenerator[bytes, None]) -> bytes:
+    async with aclosing(blocks):
+        return b"".join([block async for block in blocks])
 
 
 @contextlib.asynccontextmanager

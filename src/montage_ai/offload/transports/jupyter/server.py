@@ -52,15 +52,16 @@ class JupyterServer:
         self, method: str, path: str, *, also: int | None = None, **arguments: Any
     ) -> AsyncIterator[httpx.Response]:
         """Ask, and leave the answer to be read; it is a success, or has the code ``also``."""
+        client = self._opened()
         address = await self.access.address()
-        response = await self._send(address, method, path, arguments)
+        response = await self._send(client, address, method, path, arguments)
         try:
-            if response.status_code >= 300 and await self._has_run_out(response):
+            if await self._is_access_refused(response):
                 await response.aclose()
                 address = await self.access.renewed(address)
                 if isinstance(arguments.get("content"), AsyncIterator):
                     raise AnsweredError(f"The access to {self.name} had run out, and was renewed.")
-                response = await self._send(address, method, path, arguments)
+                response = await self._send(client, address, method, path, arguments)
             if response.status_code >= 300 and response.status_code != also:
                 await self._refuse(response, path)
             yield response
@@ -81,8 +82,10 @@ class JupyterServer:
 
     # Inside
 
-    async def _send(self, address: Address, method: str, path: str, arguments: Mapping[str, Any]) -> httpx.Response:
-        client, given = self._opened(), dict(arguments)
+    async def _send(
+        self, client: httpx.AsyncClient, address: Address, method: str, path: str, arguments: Mapping[str, Any]
+    ) -> httpx.Response:
+        given = dict(arguments)
         headers = {**address.headers, **given.pop("headers", {})}
         request = client.build_request(method, address.url + quote(path), headers=headers, **given)
         with self._telling():
@@ -92,14 +95,16 @@ class JupyterServer:
         if self._client is None:
             try:
                 import httpx
+                import websockets  # noqa: F401  (for the kernels: better told now)
             except ModuleNotFoundError as error:
-                raise MissingExtraError("Jupyter needs httpx.", hint="pip install 'montage-ai[jupyter]'") from error
+                hint = "pip install 'montage-ai[jupyter]'"
+                raise MissingExtraError(f"Jupyter needs the package {error.name}.", hint=hint) from error
             timeout = httpx.Timeout(_STALL, connect=_CONNECT, pool=None)
             # No gzip: films do not shrink, and ranges would be of the packed bytes.
             self._client = httpx.AsyncClient(timeout=timeout, headers={"Accept-Encoding": "identity"})
         return self._client
 
-    async def _has_run_out(self, response: httpx.Response) -> bool:
+    async def _is_access_refused(self, response: httpx.Response) -> bool:
         """Whether it was our access that was refused: a proxy says so with an empty 404, a server never does."""
         if response.status_code != 404:
             return response.status_code in _REFUSED
@@ -110,7 +115,7 @@ class JupyterServer:
         code = response.status_code
         with self._telling():
             text = (await response.aread()).decode("utf-8", "replace")
-        if code in _REFUSED or (code == 404 and not text.strip()):
+        if await self._is_access_refused(response):
             raise AccessDeniedError(f"{self.name} does not let us in (code {code}).", hint="Check the token.")
         if any(sign in text for sign in _FULL):
             raise UnsuitedError(f"The disk of {self.name} is full.", hint="Free some space there.")
