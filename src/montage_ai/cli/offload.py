@@ -248,9 +248,9 @@ def _print_analysis(analysis: Analysis) -> None:
     else:
         typer.echo(NOTHING)
     for accuracy in analysis.accuracy:
-        typer.echo(
-            f"{accuracy.what} ({accuracy.where}): predicted {accuracy.count} times, off by {100 * accuracy.error:.0f} %"
-        )
+        often = counted(accuracy.count, "time")
+        error = 100 * accuracy.error
+        typer.echo(f"{accuracy.what} ({accuracy.where}): predicted {often}, off by {error:.0f} %")
 
 
 def _as_data(one: Health) -> dict[str, Any]:

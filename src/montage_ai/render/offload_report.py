@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from montage_ai.events import counted
 from montage_ai.offload.analysis import Analysis, Comparison
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 260, 56, 34, 14
@@ -112,7 +113,7 @@ def row(one: Comparison) -> list[str]:
 
 def _accuracy_row(analysis: Analysis, index: int) -> list[str]:
     one = analysis.accuracy[index]
-    return [one.what, one.where, f"{one.count} times", f"{100 * one.error:.0f} %"]
+    return [one.what, one.where, counted(one.count, "time"), f"{100 * one.error:.0f} %"]
 
 
 def _caption(one: Comparison) -> str:
