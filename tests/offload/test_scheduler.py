@@ -23,6 +23,8 @@ from montage_ai.errors import (
     UnsuitedError,
 )
 from montage_ai.offload.options import LOCAL, Option
+from montage_ai.offload.run import Run
+from montage_ai.offload.scheduler import Scheduler
 from montage_ai.offload.simulated import Simulated, SimulatedExecutor, Times, World
 from montage_ai.offload.states import ENDS, State
 from montage_ai.tasks.task import Line
@@ -298,9 +300,6 @@ def test_a_job_is_given_up_wherever_it_is() -> None:
     async def main() -> tuple[State, list[str]]:
         box = SimulatedExecutor("box")
         world = World({"a": {"box": Times(compute=100)}}, here_and(box))
-        from montage_ai.offload.run import Run
-        from montage_ai.offload.scheduler import Scheduler
-
         scheduler: Scheduler[Simulated] = Scheduler(world.executors, world, world)
         run = Run("a", "a")
         async with anyio.create_task_group() as tasks:
@@ -319,9 +318,6 @@ def test_a_job_is_given_up_wherever_it_is() -> None:
 def test_a_job_that_is_held_begins_when_it_is_let_go() -> None:
     async def main() -> float:
         world = World({"a": {LOCAL: Times(5)}}, here_and())
-        from montage_ai.offload.run import Run
-        from montage_ai.offload.scheduler import Scheduler
-
         scheduler: Scheduler[Simulated] = Scheduler(world.executors, world, world)
         ended = anyio.Event()
         run = Run("a", "a", lambda run, _: ended.set() if run.state in ENDS else None)
@@ -392,3 +388,26 @@ class TestFaults:
         world = World(jobs, here_and(box))
         carry_out(world)
         assert world.ends["z"] < 10
+
+
+@pytest.mark.parametrize("seconds", [2, 4, 9, 10])
+def test_one_that_is_given_up_as_a_step_ends_stays_given_up(seconds: int) -> None:
+    """The step's end and the order to stop come in the same moment, in either order."""
+    times = Times(up=2, compute=5, down=1, prepare=2, finish=1)
+    for _ in range(20):
+        world = World({"a": {"box": times}}, [SimulatedExecutor("box")])
+
+        async def main(world: World = world) -> None:
+            scheduler: Scheduler[Simulated] = Scheduler(world.executors, world, world)
+            run = Run("a", "a")
+            scheduler.submit(run)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(scheduler.serve)
+                await anyio.sleep(seconds)
+                scheduler.cancel("a")
+                await anyio.sleep(30)
+                assert run.state is State.CANCELLED
+                tasks.cancel_scope.cancel()
+
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        assert states(world, "a")[-1] is State.CANCELLED

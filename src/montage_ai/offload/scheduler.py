@@ -310,6 +310,7 @@ class Scheduler(Generic[W]):
         self._end(run, State.DONE, winner=attempt)
 
     async def _step(self, attempt: Attempt[W], state: State, step: Callable[[], Awaitable[object]]) -> object:
+        await anyio.lowlevel.checkpoint_if_cancelled()  # given up just as the step before ended?
         run = attempt.run
         attempt.enter(state, anyio.current_time())
         if run.attempts[0] is attempt or run.finisher is attempt:
