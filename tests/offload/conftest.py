@@ -18,10 +18,12 @@ import pytest
 from benchmarks.loopback.cgpu import Cgpu, cgpu, on_path
 from benchmarks.loopback.colab import PROXIED, Colab, proxy
 from benchmarks.loopback.jupyter import Jupyter, jupyter
+from benchmarks.loopback.ray_cluster import RayCluster, ray_cluster
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai import config
 from montage_ai.media.files import sha256
 from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.ray.executor import RayExecutor
 from montage_ai.offload.transports.cgpu.client import CgpuClient
 from montage_ai.offload.transports.cgpu.colab import ColabAccess
 from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
@@ -104,6 +106,27 @@ def both_roads(cgpu_double: Cgpu, colab: Colab, far: Path) -> CgpuTransport:
 
     access = ColabAccess(slow.client.login, assign, f"{colab.url}/token")
     return CgpuTransport(slow, JupyterTransport(access, str(far)))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RayCluster]:
+    """A Ray cluster of one node; more may join."""
+    with ray_cluster(processors=2) as running:
+        yield running
+
+
+class Kept(RayExecutor):
+    """Goes from test to test: Ray takes ten seconds to start."""
+
+    async def close(self) -> None:
+        """It is ended after the last test."""
+
+
+@pytest.fixture(scope="session")
+def ray_executor(cluster: RayCluster) -> Iterator[RayExecutor]:
+    executor = Kept("box", cluster.address, token=cluster.token)
+    yield executor
+    run(lambda: RayExecutor.close(executor))
 
 
 TRANSPORTS = ("local", "ssh", "jupyter", "cgpu", "colab")

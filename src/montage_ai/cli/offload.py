@@ -41,7 +41,7 @@ def enable(
         typer.echo(
             f"{name} is {one.identity}.\n"
             "Where it pays, what a heavy step needs of your clips (packets of the stretches that a film shows, small\n"
-            f"copies of their pictures, or whole clips for `stabilize`) is then sent there, into {one.work_dir},\n"
+            f"copies of their pictures, or whole clips for `stabilize`) is then sent there, into {one.keeps_in},\n"
             "and removed when the step is done. Nothing else is sent, and nothing is sent to others."
         )
         if not typer.confirm("Allow it?"):

@@ -40,20 +40,34 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class MachineSettings(Settings):
+class PlaceSettings(Settings):
     """What all kinds have in common."""
 
-    work_dir: str | Path
-    """The folder there that all is kept in."""
-    python: str | None = None
-    """The Python to use there; by default the first of 3.11 or later that is found."""
-    slots: int | None = Field(None, ge=1, le=64)
-    """Jobs that it computes at once; by default half its processors, or one where it has a GPU."""
+    slots: int | None = Field(None, ge=1, le=1000)
+    """Jobs that it computes at once; by default half its processors, or one where it is a machine with a GPU."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
         """What consent is given to."""
+
+    @property
+    @abstractmethod
+    def keeps_in(self) -> str:
+        """Where it keeps what is sent to it."""
+
+
+class MachineSettings(PlaceSettings):
+    """What the kinds have in common that are one machine, reached by a transport."""
+
+    work_dir: str | Path
+    """The folder there that all is kept in."""
+    python: str | None = None
+    """The Python to use there; by default the first of 3.11 or later that is found."""
+
+    @property
+    def keeps_in(self) -> str:
+        return str(self.work_dir)
 
     @abstractmethod
     def transport(self, notice: Notice) -> Transport:
@@ -156,14 +170,39 @@ class CgpuSettings(MachineSettings):
         return CgpuTransport(commands, JupyterTransport(access, self.work_dir), notice)
 
 
-AnyMachine = SshSettings | LocalSettings | JupyterSettings | CgpuSettings
-ExecutorSettings = Annotated[AnyMachine, Field(discriminator="kind")]
+class RaySettings(PlaceSettings):
+    """A Ray cluster."""
 
-KINDS: dict[str, type[MachineSettings]] = {
+    kind: Literal["ray"]
+    address: str = Field(pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]+)$")
+    """As Ray has it: HOST:PORT from one of its nodes, ray://HOST:PORT from elsewhere, ``auto``, or ``local``: one that
+    is made on this machine."""
+    token_env: str | None = None
+    token_file: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        return f"ray {self.address}"
+
+    @property
+    def keeps_in(self) -> str:
+        return "the memory of its nodes, and their folders for temporary files"
+
+    @property
+    def token(self) -> str | None:
+        return _secret(self.token_env, self.token_file)
+
+
+AnyMachine = SshSettings | LocalSettings | JupyterSettings | CgpuSettings
+AnyPlace = AnyMachine | RaySettings
+ExecutorSettings = Annotated[AnyPlace, Field(discriminator="kind")]
+
+KINDS: dict[str, type[PlaceSettings]] = {
     "ssh": SshSettings,
     "local": LocalSettings,
     "jupyter": JupyterSettings,
     "cgpu": CgpuSettings,
+    "ray": RaySettings,
 }
 
 

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from montage_ai.errors import UserError
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
+from montage_ai.offload.executors.far import FarExecutor
 from montage_ai.offload.executors.local import LocalExecutor
-from montage_ai.offload.kinds import AnyMachine
+from montage_ai.offload.kinds import AnyPlace, RaySettings
 from montage_ai.offload.ledger import Ledger
 from montage_ai.offload.options import LOCAL
+from montage_ai.offload.ray.executor import RayExecutor
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.settings import OffloadSettings, load_settings
 from montage_ai.offload.store import Store
 from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.parallel import cores
+from montage_ai.worker.machine import Machine
 
 Mode = str | None
 """``never``, ``auto``, an executor's name, or None: ``auto`` where something is enabled."""
@@ -62,9 +65,15 @@ def is_enabled(name: str, settings: OffloadSettings, store: Store) -> bool:
 
 def open_remote(
     name: str, settings: OffloadSettings, store: Store, ledger: Ledger, *, clearing: bool = False
-) -> RemoteExecutor:
+) -> FarExecutor:
     """The executor called ``name``; nothing is reached yet. ``clearing``: all jobs of ours there are to be removed."""
     one = settings.executor(name)
+
+    def on_machine(machine: Machine) -> None:
+        ledger.remember_machine(name, machine)
+
+    if isinstance(one, RaySettings):
+        return RayExecutor(name, one.address, slots=one.slots, token=one.token, on_machine=on_machine)
 
     def is_stale(place: str) -> bool:
         """Whether a directory there is of a job of ours that has ended: one that we do not know may be another's."""
@@ -76,12 +85,12 @@ def open_remote(
         Retrying(one.transport(ledger.notice)),
         python=one.python,
         slots=_slots(name, one, store),
-        on_machine=lambda machine: ledger.remember_machine(name, machine),
+        on_machine=on_machine,
         is_stale=is_stale,
     )
 
 
-def _slots(name: str, one: AnyMachine, store: Store) -> int:
+def _slots(name: str, one: AnyPlace, store: Store) -> int:
     machine = store.machines.get(name).machine
     if one.slots is not None:
         return one.slots

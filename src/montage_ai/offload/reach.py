@@ -70,6 +70,7 @@ class Reach(Generic[W]):
             raise
         finally:
             place.set_up_since = None
+        place.compute.total_tokens = place.executor.slots
         self._book.was_set_up(place.name, anyio.current_time() - began)
         place.cold = False
 
@@ -93,6 +94,7 @@ class Reach(Generic[W]):
             self.lost(place, told)
         else:
             place.condition, place.silences, place.error = Condition.READY, 0, None
+            place.compute.total_tokens = place.executor.slots  # a cluster's are known only now
             self._book.answered(place.name)
         self._look()
 

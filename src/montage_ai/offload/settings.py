@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from montage_ai import config
 from montage_ai.errors import ConfigError, UserError
-from montage_ai.offload.kinds import KINDS, AnyMachine, ExecutorSettings, Settings
+from montage_ai.offload.kinds import KINDS, AnyPlace, ExecutorSettings, Settings
 from montage_ai.offload.options import LOCAL
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
@@ -38,7 +38,7 @@ class OffloadSettings(Settings):
     def spare(self) -> float:
         return self.spare_factor if self.objective == "spare-this-machine" else 0.0
 
-    def executor(self, name: str) -> AnyMachine:
+    def executor(self, name: str) -> AnyPlace:
         """The executor called ``name``. Raises ``UserError`` where there is none."""
         if name not in self.executors:
             known = ", ".join(self.executors) or "none yet"

@@ -47,7 +47,7 @@ class Stabilize(Task):
 
     name: ClassVar = "stabilize"
     version: ClassVar = 2
-    needs: ClassVar = Needs(filters=frozenset({"vidstabdetect", "vidstabtransform"}))
+    needs: ClassVar = Needs(filters=frozenset({"vidstabdetect", "vidstabtransform"}), processors=2)
 
     source: InputFile
     start: Fraction = Field(Fraction(0), ge=0)

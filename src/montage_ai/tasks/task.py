@@ -61,10 +61,14 @@ class InputFile(BaseModel):
 
 @dataclass(frozen=True)
 class Needs:
-    """What a machine must have to compute a task: FFmpeg filters, Python packages, gigabytes of memory, a GPU."""
+    """What a machine must have to compute a task: FFmpeg filters, Python packages, gigabytes of memory, a GPU.
+
+    ``processors`` are what it keeps busy: a cluster gives a job as many, where it has them.
+    """
 
     filters: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
+    processors: int = 1
     memory: float = 0.5
     gpu: bool = False
 

@@ -28,8 +28,8 @@ _PIP_TIMEOUT = 1200
 
 def main(folder: Path, requirements: list[str]) -> dict[str, Any]:
     """Make the environment; say which Python to use, or why there is none."""
-    missing = [one for one in requirements if not _is_there(one)]
-    if not missing:
+    lacking = missing(requirements)
+    if not lacking:
         return {"python": sys.executable, "installed": []}
     (folder / "environment.json").unlink(missing_ok=True)  # until this one is ready, none is
     wanted = hashlib.sha256("\n".join([sys.version, *sorted(requirements)]).encode()).hexdigest()
@@ -45,12 +45,12 @@ def main(folder: Path, requirements: list[str]) -> dict[str, Any]:
     if pip is None:
         return {"reason": "no pip", **_platform()}
     constraints = folder / "constraints.txt"
-    constraints.write_text("".join(f"{line}\n" for line in _constraints(missing)), "utf-8")
+    constraints.write_text("".join(f"{line}\n" for line in _constraints(lacking)), "utf-8")
     source = ["--no-index", "--find-links", str(wheels)] if wheels.is_dir() else []
     command = [
         *(*pip, "--python", str(python), "install", "--quiet", "--no-input", "--disable-pip-version-check"),
         *("--only-binary", ":all:", "--timeout", "15", "--retries", "1", "--constraint", str(constraints)),
-        *(*source, *missing),
+        *(*source, *lacking),
     ]
     try:
         done = subprocess.run(
@@ -60,7 +60,12 @@ def main(folder: Path, requirements: list[str]) -> dict[str, Any]:
         return {"reason": "pip took too long", **_platform()}
     if done.returncode != 0:
         return {"reason": "pip failed", "said": done.stderr[-1500:], **_platform()}
-    return {"python": str(python), "installed": missing}
+    return {"python": str(python), "installed": lacking}
+
+
+def missing(requirements: list[str]) -> list[str]:
+    """What is not installed for this Python, or not in a version that fits."""
+    return [one for one in requirements if not _is_there(one)]
 
 
 def _is_there(requirement: str) -> bool:
@@ -90,9 +95,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version.split("+")[0])[:4])
 
 
-def _constraints(missing: list[str]) -> list[str]:
+def _constraints(lacking: list[str]) -> list[str]:
     """All that is installed stays as it is, but for what must have another version."""
-    wanted = {_parsed(one)[0].lower().replace("_", "-") for one in missing}
+    wanted = {_parsed(one)[0].lower().replace("_", "-") for one in lacking}
     installed = {
         one.metadata["Name"]: one.version for one in importlib.metadata.distributions() if one.metadata["Name"]
     }

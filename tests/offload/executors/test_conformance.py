@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from tests.offload.conftest import TRANSPORTS, attempted, expected_output, far_p
 AnyExecutor = Executor[Attempted]
 
 
-@pytest.fixture(params=["here", *TRANSPORTS])
+@pytest.fixture(params=["here", *TRANSPORTS, "ray"])
 def executor(request: pytest.FixtureRequest, far: Path) -> AnyExecutor:
     """Every executor there is, the remote one over each transport; a new one joins here."""
     if request.param == "here":
         return LocalExecutor(2)
+    if request.param == "ray":
+        return request.getfixturevalue("ray_executor")  # type: ignore[no-any-return]
     return RemoteExecutor("box", Retrying(make_transport(request.param, request, far)), python=sys.executable)
 
 
@@ -151,6 +154,7 @@ def test_what_is_given_up_leaves_nothing(executor: AnyExecutor, payload: InputFi
     assert not work.folder.exists()
     assert far_processes(far) == []
     assert [path for name in ("jobs", "blobs") for path in (far / name).glob("*")] == []
+    assert list(Path(tempfile.gettempdir()).glob("montage-ai-ray-*")) == []
 
 
 def test_an_input_that_changed_is_refused(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:

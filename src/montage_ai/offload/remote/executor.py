@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-import shutil
 from collections.abc import Callable
 
 import anyio
@@ -13,18 +12,15 @@ from anyio import to_thread
 
 from montage_ai.errors import (
     CrashError,
-    DiskFullError,
-    MissingExtraError,
     MontageError,
-    RemoteError,
     RuntimeLostError,
-    TaskError,
     UnreachableError,
     UnsuitedError,
 )
 from montage_ai.offload import transfer
 from montage_ai.offload.attempted import Attempted, remove_attempt
-from montage_ai.offload.executors.executor import Executor, OnDone
+from montage_ai.offload.executors.executor import OnDone
+from montage_ai.offload.executors.far import FarExecutor
 from montage_ai.offload.program import program
 from montage_ai.offload.remote import scripts
 from montage_ai.offload.remote.answers import Lines, ask, decoded, first, parse
@@ -41,7 +37,7 @@ _LOOKS = 3  # at jobs, at once: each occupies the transport while it waits
 _SLOWER = 1.5  # how much longer each further look at a job is
 
 
-class RemoteExecutor(Executor[Attempted]):
+class RemoteExecutor(FarExecutor):
     """Runs jobs on the machine that ``transport`` reaches.
 
     ``on_machine`` is told what the machine is; ``is_stale`` says of the name of a job's directory there whether it is
@@ -86,7 +82,6 @@ class RemoteExecutor(Executor[Attempted]):
         self._on_machine(await self._bootstrap.examine(self._python))
 
     async def examine(self) -> Machine | None:
-        """What the machine is; None where it is not set up."""
         if await self.connect() or self._python is None:
             return None
         machine = await self._bootstrap.examine(self._python)
@@ -113,15 +108,7 @@ class RemoteExecutor(Executor[Attempted]):
     async def compute(self, work: Attempted, on_done: OnDone) -> float | None:
         began = anyio.current_time()
         result = await self._follow(work, on_done)
-        if result.error is not None and result.error.kind in (DiskFullError.__name__, MissingExtraError.__name__):
-            raise UnsuitedError(f"{self.name} cannot do it: {result.error.what}", hint=result.error.hint)
-        try:
-            result.raise_error()
-        except RemoteError as error:  # of the other machine's own making: not about how we reach it
-            raise TaskError(error.what, file=error.file, hint=error.hint) from error
-        work.directory.outputs.mkdir(parents=True, exist_ok=True)
-        work.directory.expect(result)
-        return result.seconds if result.seconds > anyio.current_time() - began else None
+        return self.accept(work, result, began)
 
     async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
         """Start the job and look at it until it has ended, less and less often; a crash is told with its log's end."""
@@ -170,12 +157,8 @@ class RemoteExecutor(Executor[Attempted]):
         return CrashError(f"The worker on {self.name} ended with code {code}{killed} and no result{last}")
 
     async def download(self, work: Attempted, on_done: OnDone) -> int:
-        result = work.directory.expected()
-        if result is None:
-            raise RuntimeLostError("The job's result is not known any more.")
+        result = self.expected(work)
         size = sum(output.size for output in result.outputs.values())
-        if shutil.disk_usage(work.folder).free < size + _MARGIN:
-            raise DiskFullError("There is no space for the result.", file=work.folder, hint="Free some space.")
         moved, before = 0, 0
         for name, output in result.outputs.items():
             parcel = Parcel(work.directory.outputs / name, output.sha256, output.size)

@@ -1,0 +1,83 @@
+"""A real Ray cluster of several nodes on this machine, that wants a token. It is made by a process of its own:
+
+python -m benchmarks.loopback.ray_cluster PROCESSORS    says the address; on "add N" a node joins, on "kill" one dies
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from montage_ai import processes
+
+_STORE = 100_000_000  # bytes of a node's object store: little more than the least that Ray accepts
+_MEMORY = 4_000_000_000  # bytes that a node says it has
+
+
+@dataclass
+class RayCluster:
+    """A cluster, and how to get in."""
+
+    address: str
+    token: str
+    process: processes.Process
+
+    def add_node(self, processors: int) -> None:
+        self._do(f"add {processors}")
+
+    def kill_node(self) -> None:
+        """The node that was added last dies without a word."""
+        self._do("kill")
+
+    def _do(self, command: str) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{command}\n".encode())
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == b"done"
+
+
+@contextlib.contextmanager
+def ray_cluster(*, processors: int = 2) -> Iterator[RayCluster]:
+    """One node, with ``processors``; more can be added."""
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "benchmarks.loopback.ray_cluster", str(processors)]
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
+    with processes.child(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **settings}
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield RayCluster(process.stdout.readline().decode().strip(), token, process)
+        process.stdin.close()
+        process.wait(60)
+
+
+def main(processors: int) -> None:
+    from ray.cluster_utils import Cluster
+
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    about = {"object_store_memory": _STORE, "memory": _MEMORY}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": processors, "include_dashboard": False, **about}
+    )
+    answers.write(f"{cluster.address}\n")
+    nodes = []
+    for line in sys.stdin:
+        command, _, argument = line.strip().partition(" ")
+        if command == "add":
+            nodes.append(cluster.add_node(num_cpus=int(argument), **about))
+        elif command == "kill":
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+        answers.write("done\n")
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
