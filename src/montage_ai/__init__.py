@@ -23,6 +23,7 @@ __all__ = [
     "__version__",
     "analyze",
     "beats",
+    "is_cgpu_available",
     "load_style",
     "make_montage",
     "render_timeline",
@@ -31,6 +32,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from montage_ai.api.montage import Film, analyze, beats, make_montage, render_timeline
+    from montage_ai.api.offloading import is_cgpu_available
     from montage_ai.api.stabilization import StabilizationService, stabilize_clip
     from montage_ai.edit.brief import Brief
     from montage_ai.edit.styles import load_style
@@ -45,6 +47,7 @@ _HOMES = {
     "StabilizationService": "montage_ai.api.stabilization",
     "analyze": "montage_ai.api.montage",
     "beats": "montage_ai.api.montage",
+    "is_cgpu_available": "montage_ai.api.offloading",
     "load_style": "montage_ai.edit.styles",
     "make_montage": "montage_ai.api.montage",
     "render_timeline": "montage_ai.api.montage",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +20,16 @@ from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import sha256
 from montage_ai.media.probe import probe
+from montage_ai.offload.adding import add_entry
 from montage_ai.offload.analysis import Analysis, analyze
 from montage_ai.offload.decision import Decision, Kept, decide, keep_here
 from montage_ai.offload.ledger import Ledger
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.options import LOCAL
 from montage_ai.offload.places import Mode, is_enabled, open_executors, open_remote
-from montage_ai.offload.settings import OffloadSettings, load_settings
+from montage_ai.offload.settings import OffloadSettings, load_settings, settings_file
 from montage_ai.offload.store import Store
+from montage_ai.offload.transports.cgpu.health import CgpuHealth
 from montage_ai.render.film import rendering_work
 from montage_ai.render.steady import stabilize_tasks
 from montage_ai.tasks.stabilize import Stabilize
@@ -53,6 +55,11 @@ class Health:
     silences: int
     """How often in a row it had not answered before."""
     problem: str
+
+
+def add(name: str, kind: str, given: Mapping[str, object]) -> str:
+    """Describe an executor in the configuration. Returns the lines that were written. Raises ``UserError``."""
+    return add_entry(settings_file(), name, kind, given)
 
 
 def enable(name: str) -> None:
@@ -84,6 +91,14 @@ def disable(name: str) -> str:
             return ""
 
         return anyio.run(clear)
+
+
+def is_cgpu_available() -> bool:
+    """Whether ``cgpu`` is installed, logged in, and well as far as is known.
+
+    Answers at once, from what is remembered; that is asked for again in the background.
+    """
+    return CgpuHealth("cgpu", config.data_dir() / "cgpu").available
 
 
 def status() -> list[Health]:

@@ -24,6 +24,32 @@ if TYPE_CHECKING:
 _Name = Annotated[str, typer.Argument(help="An executor of the configuration.")]
 
 
+def add(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="What is to be known of it, like host=studio.")] = None,
+    via: Annotated[str, typer.Option(help="How it is reached: ssh, jupyter, cgpu, ray, or local.")] = "ssh",
+    json: JsonOption = False,
+) -> None:
+    """Describe an executor in the configuration. `colab --via ssh` is Colab through Google's own client."""
+    from montage_ai.api import offloading
+    from montage_ai.offload.settings import settings_file
+
+    given = dict(_setting(text) for text in settings or [])
+    lines = offloading.add(name, via, given)
+    if json:
+        print_json("added", name=name, file=str(settings_file()))
+    else:
+        typer.echo(f"Written to {printable(str(settings_file()))}:\n\n{lines}")
+        typer.echo(f"Allow it with `montage-ai offload enable {name}`.")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise UserError(f"{text!r} is not a setting.", hint="Write it like host=studio.")
+    return key, value
+
+
 def enable(
     name: _Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, json: JsonOption = False
 ) -> None:
@@ -77,7 +103,7 @@ def status(json: JsonOption = False) -> None:
             print_json("executor", **_as_data(one))
         return
     if not found:
-        typer.echo(f"No executor is configured. Describe one in {settings_file()} (see docs/offloading.md).")
+        typer.echo(f"No executor is configured. Describe one with `montage-ai offload add`, or in {settings_file()}.")
     for one in found:
         _print_health(one)
 
@@ -133,6 +159,7 @@ def calibrate(
 
 
 COMMANDS = {
+    "add": add,
     "enable": enable,
     "disable": disable,
     "status": status,

@@ -7,12 +7,13 @@ it.
 from __future__ import annotations
 
 import os
+import shlex
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from montage_ai import config
 from montage_ai.errors import ConfigError
@@ -32,6 +33,14 @@ Notice = Callable[[str], None]
 
 VISIBLE = r"^/?([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*/?$"
 """A folder without names that begin with a dot: Jupyter Servers refuse those."""
+
+
+Arguments = Annotated[
+    tuple[str, ...],
+    Field(min_length=1),
+    BeforeValidator(lambda given: shlex.split(given) if isinstance(given, str) else given),
+]
+"""A command: a list of strings, or one as in a shell."""
 
 
 class Settings(BaseModel):
@@ -84,7 +93,11 @@ class SshSettings(MachineSettings):
     identity_file: Path | None = None
     known_hosts: Path | None = None
     work_dir: str = "~/.montage-ai-worker"
-    connect_timeout: float = Field(10.0, gt=0, le=120)
+    connect_timeout: float = Field(10.0, gt=0, le=600)
+    proxy_command: Arguments | None = None
+    """A program that speaks to the server on its stdin and stdout, in place of a connection to ``host``."""
+    check_host_key: bool = True
+    """Can be false where there is a ``proxy_command``, which knows itself whom it speaks to."""
     password_env: str | None = None
     password_file: Path | None = None
     passphrase_env: str | None = None
@@ -93,7 +106,14 @@ class SshSettings(MachineSettings):
     @property
     def identity(self) -> str:
         user = f"{self.user}@" if self.user else ""
-        return f"ssh {user}{self.host}{f':{self.port}' if self.port else ''}"
+        through = f" through {shlex.join(self.proxy_command)}" if self.proxy_command else ""
+        return f"ssh {user}{self.host}{f':{self.port}' if self.port else ''}{through}"
+
+    @model_validator(mode="after")
+    def _checks_whom_it_reaches(self) -> Self:
+        if not self.check_host_key and not self.proxy_command:
+            raise ValueError("check_host_key can be false only where there is a proxy_command")
+        return self
 
     def transport(self, notice: Notice) -> Transport:
         address = SshAddress(
@@ -105,6 +125,8 @@ class SshSettings(MachineSettings):
             password=_secret(self.password_env, self.password_file),
             passphrase=_secret(self.passphrase_env, self.passphrase_file),
             connect_timeout=self.connect_timeout,
+            proxy_command=self.proxy_command,
+            check_host_key=self.check_host_key,
         )
         return SshTransport(address, self.work_dir)
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from montage_ai import config
 from montage_ai.errors import ConfigError, UserError
@@ -24,6 +26,7 @@ from montage_ai.offload.options import LOCAL
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 _RESERVED = (LOCAL, "never", "auto")
+NAMES = f"Use letters, digits, - and _, and none of {', '.join(_RESERVED)}."
 
 
 class OffloadSettings(Settings):
@@ -43,9 +46,15 @@ class OffloadSettings(Settings):
         if name not in self.executors:
             known = ", ".join(self.executors) or "none yet"
             raise UserError(
-                f"There is no executor {name!r} (there are: {known}).", hint=f"Describe it in {settings_file()}."
+                f"There is no executor {name!r} (there are: {known}).",
+                hint=f"Describe it in {settings_file()}, or with `montage-ai offload add`.",
             )
         return self.executors[name]
+
+
+def can_be_a_name(name: str) -> bool:
+    """Whether an executor can be called so."""
+    return bool(_NAME.fullmatch(name)) and name not in _RESERVED
 
 
 def settings_file() -> Path:
@@ -69,30 +78,34 @@ def load_settings(path: Path | None = None) -> OffloadSettings:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error}).", file=path) from error
     for name in content.get("executors", {}) if isinstance(content.get("executors"), dict) else {}:
-        if not _NAME.fullmatch(name) or name in _RESERVED:
+        if not can_be_a_name(name):
             where = _line(text, ("executors", name))
-            hint = f"Use letters, digits, - and _, and none of {', '.join(_RESERVED)}."
-            raise ConfigError(f"line {where}: {name!r} cannot be an executor's name.", file=path, hint=hint)
+            raise ConfigError(f"line {where}: {name!r} cannot be an executor's name.", file=path, hint=NAMES)
     try:
         return OffloadSettings.model_validate(content)
     except ValidationError as error:
         raise _explained(path, text, content, error) from error
 
 
+def told(fault: ErrorDetails, allowed: Sequence[str]) -> tuple[str, str]:
+    """A fault in words, and what to do; ``allowed`` is what may stand there."""
+    name = str(fault["loc"][-1]) if fault["loc"] else ""
+    if fault["type"] == "extra_forbidden":
+        return f"there is no setting {name!r}.", f"Allowed are: {', '.join(allowed)}."
+    if fault["type"] == "missing":
+        return f"{name!r} is missing.", f"Allowed are: {', '.join(allowed)}."
+    if fault["type"].startswith("union_tag"):
+        return f"{'.'.join(map(str, fault['loc']))} has no valid kind.", f"Set kind to one of: {', '.join(KINDS)}."
+    if fault["type"] == "value_error":
+        return f"{fault['msg'].removeprefix('Value error, ')}.", "Change it."
+    return f"{name} is {fault['input']!r}: {fault['msg'].lower()}.", "Change it."
+
+
 def _explained(path: Path, text: str, content: dict[str, Any], error: ValidationError) -> ConfigError:
-    """The first fault, in words, with its line and what is allowed."""
+    """The first fault, with its line."""
     fault = error.errors()[0]
     place = tuple(str(part) for part in fault["loc"] if part not in KINDS or fault["loc"][-1] == part)
-    allowed = _allowed(content, place)
-    name = place[-1]
-    if fault["type"] == "extra_forbidden":
-        what, hint = f"there is no setting {name!r}.", f"Allowed are: {', '.join(allowed)}."
-    elif fault["type"] == "missing":
-        what, hint = f"{name!r} is missing.", f"Allowed are: {', '.join(allowed)}."
-    elif fault["type"].startswith("union_tag"):
-        what, hint = f"{'.'.join(place)} has no valid kind.", f"Set kind to one of: {', '.join(KINDS)}."
-    else:
-        what, hint = f"{name} is {fault['input']!r}: {fault['msg'].lower()}.", "Change it."
+    what, hint = told(fault, _allowed(content, place))
     return ConfigError(f"line {_line(text, place)}: {what}", file=path, hint=hint)
 
 

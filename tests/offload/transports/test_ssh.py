@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import asyncssh
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.loopback.link import Link
 from benchmarks.loopback.sshd import Sshd
 from montage_ai.errors import AccessDeniedError, UnreachableError
+from montage_ai.offload.kinds import SshSettings
 from montage_ai.offload.transports.ssh import SshAddress, SshTransport
 from tests.offload.conftest import run, ssh_transport
 from tests.offload.transports.test_conformance import read, stream
@@ -59,19 +61,31 @@ def test_a_port_where_nobody_listens_is_unreachable(ssh_server: Sshd, tmp_path: 
     run(main)
 
 
+def relay(folder: Path) -> Path:
+    """A program that speaks to a port of this machine, as proxy commands do."""
+    path = folder / "relay.py"
+    path.write_text(
+        "import os, socket, sys, threading\n"
+        "server = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "def up():\n"
+        "    while block := os.read(0, 65536):\n"
+        "        server.sendall(block)\n"
+        "threading.Thread(target=up, daemon=True).start()\n"
+        "while block := server.recv(65536):\n"
+        "    os.write(1, block)\n"
+    )
+    return path
+
+
 def test_hosts_and_proxy_commands_of_the_users_configuration_are_used(
     ssh_server: Sshd, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "me"
     (home / ".ssh").mkdir(parents=True)
-    relay = "import socket,sys,threading,os\ns=socket.create_connection(('127.0.0.1',int(sys.argv[1])))\n"
-    relay += "def up():\n while (b:=os.read(0,65536)): s.sendall(b)\nthreading.Thread(target=up,daemon=True).start()\n"
-    relay += "while (b:=s.recv(65536)): os.write(1,b)\n"
-    (tmp_path / "relay.py").write_text(relay)
     (home / ".ssh" / "config").write_text(
         f"Host studio\n  HostName 127.0.0.1\n  HostKeyAlias 127.0.0.1\n  User {ssh_server.user}\n"
         f"  IdentityFile {ssh_server.key}\n  UserKnownHostsFile {ssh_server.known_hosts}\n"
-        f"  ProxyCommand {os.sys.executable} {tmp_path / 'relay.py'} {ssh_server.port}\n"  # type: ignore[attr-defined]
+        f"  ProxyCommand {sys.executable} {relay(tmp_path)} {ssh_server.port}\n"
     )
     monkeypatch.setenv("HOME", str(home))
 
@@ -166,5 +180,26 @@ def test_a_consumer_that_fails_leaves_no_channel_open(ssh_server: Sshd, far: Pat
                     break
         assert (await transport.run("echo still here")).out == "still here\n"
         await transport.close()
+
+    run(main)
+
+
+def test_a_proxy_command_speaks_for_a_host_that_nobody_knows(ssh_server: Sshd, far: Path, tmp_path: Path) -> None:
+    """As Google's client does for Colab."""
+    settings = SshSettings(
+        kind="ssh",
+        host="no-such-host",
+        user=ssh_server.user,
+        identity_file=ssh_server.key,
+        work_dir=str(far),
+        proxy_command=(sys.executable, str(relay(tmp_path)), str(ssh_server.port)),
+        check_host_key=False,
+    )
+
+    async def main() -> None:
+        transport = settings.transport(lambda _: None)
+        done = await transport.run("echo there")
+        await transport.close()
+        assert done.out == "there\n"
 
     run(main)

@@ -27,7 +27,11 @@ _CHANNELS = 8  # at once; servers allow 10 by default
 
 @dataclass(frozen=True)
 class SshAddress:
-    """Where and as whom. What is None comes from ~/.ssh/config or is SSH's default."""
+    """Where and as whom. What is None comes from ~/.ssh/config or is SSH's default.
+
+    ``proxy_command`` is a program, with its arguments, that speaks to the server on its stdin and stdout. Without
+    ``check_host_key`` the server is whoever answers: for proxies that have made sure of that themselves.
+    """
 
     host: str
     user: str | None = None
@@ -37,6 +41,8 @@ class SshAddress:
     password: str | None = None
     passphrase: str | None = None
     connect_timeout: float = 10.0
+    proxy_command: tuple[str, ...] | None = None
+    check_host_key: bool = True
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}" if self.user else self.host
@@ -211,14 +217,18 @@ class SshTransport(Transport):
         except ModuleNotFoundError as error:
             raise MissingExtraError("SSH needs asyncssh.", hint="pip install 'montage-ai[ssh]'") from error
         address = self._address
-        chosen = {
+        chosen: dict[str, Any] = {
             "username": address.user,
             "port": address.port,
             "client_keys": [address.identity_file] if address.identity_file else None,
             "known_hosts": address.known_hosts,
             "password": address.password,
             "passphrase": address.passphrase,
+            "proxy_command": address.proxy_command,
         }
+        given = {name: value for name, value in chosen.items() if value is not None}
+        if not address.check_host_key:
+            given["known_hosts"] = None
         with self._telling():
             return await asyncssh.connect(
                 address.host,
@@ -227,7 +237,7 @@ class SshTransport(Transport):
                 keepalive_interval=_KEEP_ALIVE,
                 keepalive_count_max=3,
                 encryption_algs=_QUICK_CIPHERS,
-                **{name: value for name, value in chosen.items() if value is not None},
+                **given,
             )
 
     @contextlib.contextmanager

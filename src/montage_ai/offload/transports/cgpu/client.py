@@ -20,6 +20,7 @@ from montage_ai.offload.transports.cgpu.login import Login, lapsed
 
 _AT_ONCE = 4  # more gain nothing
 _STARTING = 300.0  # seconds of a first call: Colab finds a machine
+_STATUS = 60.0
 _RESTING = 60.0  # seconds after a first call that never answered, before another: who tries again does not wait twice
 _LOOK = 1.0  # seconds between two looks at the login
 _WAITING = 4.0  # seconds without a login after which ``cgpu`` is taken to wait for somebody to log in
@@ -53,6 +54,10 @@ class CgpuClient:
                     self._hung_until = anyio.current_time() + _RESTING
                 raise
             self._is_warm = True
+
+    async def status(self) -> bytes:
+        """What it says of itself, without a runtime."""
+        return await _joined(self._output(("status",), _STATUS, None))
 
     async def output(self, *arguments: str, seconds: float, stall: float | None = None) -> AsyncGenerator[bytes, None]:
         """What a call prints, as it comes. It must end after ``seconds``, and not be silent for ``stall`` of them.
