@@ -16,8 +16,10 @@ import pytest
 from benchmarks.loopback.cgpu import cgpu
 from benchmarks.loopback.colab import colab
 from benchmarks.loopback.jupyter import jupyter
+from benchmarks.loopback.ray_cluster import ray_cluster
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai.media.ffmpeg import ffmpeg_path
+from tests.conftest import RAY
 from tests.e2e.conftest import Program, Ran
 
 Executors = Path
@@ -332,14 +334,18 @@ class TestJobs:
 class TestPlaces:
     """The same clip on every kind of machine gives the same film."""
 
-    @pytest.fixture(params=["jupyter", "cgpu", "cgpu by its commands"])
+    @pytest.fixture(params=["jupyter", "cgpu", "cgpu by its commands", pytest.param("ray", marks=RAY)])
     def place(
         self, request: pytest.FixtureRequest, home: Path, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[str]:
         """The name of an executor that is configured."""
         settings = {"work_dir": str(far), "python": sys.executable}
         with contextlib.ExitStack() as stack:
-            if request.param == "jupyter":
+            if request.param == "ray":
+                cluster = stack.enter_context(ray_cluster())
+                monkeypatch.setenv("CLUSTER_TOKEN", cluster.token)
+                settings = {"kind": "ray", "address": cluster.address, "token_env": "CLUSTER_TOKEN"}
+            elif request.param == "jupyter":
                 server = stack.enter_context(jupyter(tmp_path / "jupyter"))
                 monkeypatch.setenv("HUB_TOKEN", server.token)
                 settings |= {"kind": "jupyter", "url": server.url, "token_env": "HUB_TOKEN"}

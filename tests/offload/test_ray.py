@@ -20,7 +20,10 @@ from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.ray.executor import RayExecutor
 from montage_ai.tasks.task import InputFile, Needs
 from montage_ai.tasks.trial import OUTPUT, Trial
+from tests.conftest import RAY
 from tests.offload.conftest import attempted, expected_output, run
+
+pytestmark = RAY
 
 
 def folders() -> list[Path]:
