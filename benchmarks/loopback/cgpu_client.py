@@ -80,7 +80,7 @@ class Link:
         if self.name:
             with locked(self.name):
                 path = FOLDER / self.name
-                free = float(path.read_text("ascii")) if path.exists() else 0.0
+                free = float(path.read_text("ascii") or 0) if path.exists() else 0.0  # empty where a call was killed
                 self.free = max(free, time.monotonic() - 0.02) + count / self.rate
                 path.write_text(str(self.free), "ascii")
         else:

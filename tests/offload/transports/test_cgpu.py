@@ -16,6 +16,7 @@ from benchmarks.loopback.colab import Colab
 from montage_ai import config
 from montage_ai.errors import AccessDeniedError, UnreachableError, UnsuitedError
 from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
+from montage_ai.offload.transports.cgpu.framing import SLICE
 from montage_ai.offload.transports.cgpu.transport import CgpuTransport
 from montage_ai.offload.transports.decorators import Retrying
 from tests.offload.conftest import command_line, run
@@ -36,6 +37,17 @@ class TestOutput:
         async def main() -> None:
             done = await commands.run(f"printf '%s' '{text}'; printf '%s' '{text}x' >&2; exit 7")
             assert (done.code, done.out, done.err) == (7, text, f"{text}x")
+
+        run(main)
+
+    def test_a_part_of_many_slices_arrives_as_it_is(self, commands: CommandLineTransport, far: Path) -> None:
+        """The shell there ignores a broken pipe, as terminals of Jupyter do, so that tools complain of it."""
+        far.mkdir()
+        content = os.urandom(3 * SLICE)
+        (far / "large.bin").write_bytes(content)
+
+        async def main() -> None:
+            assert await read(commands, "large.bin", 1000, 2 * SLICE) == content[1000 : 1000 + 2 * SLICE]
 
         run(main)
 

@@ -101,11 +101,11 @@ def reading_line(mark: Mark, path: str, offset: int, size: int) -> str:
     """The line that sends ``size`` bytes of a file from ``offset`` on, in slices each with its SHA-256."""
     source = f"tail -c +$((o+1)) {shlex.quote(path)}|head -c $m"
     return (
-        f"{mark.typed};o={offset};n={size};s=$(wc -c <{shlex.quote(path)})||echo ${{P}}x{MISSING}:;"
+        f"{mark.typed};{{ o={offset};n={size};s=$(wc -c <{shlex.quote(path)})||echo ${{P}}x{MISSING}:;"
         "[ $((s-o)) -lt $n ]&&n=$((s-o));"
         f"while [ $n -gt 0 ];do m=$((n<{SLICE}?n:{SLICE}));"
         f'{source}|base64 -w4000|sed "s/^/${{P}}d/";echo "${{P}}h$({source}|sha256sum|cut -c1-64)";'
-        'o=$((o+m));n=$((n-m));done;echo "${P}x0:"'
+        'o=$((o+m));n=$((n-m));done;echo "${P}x0:";} 2>/dev/null'  # complaints would stand between our lines
     )
 
 

@@ -30,7 +30,7 @@ class CgpuTransport(Transport):
         self._told = False
 
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
-        if self._takes_fast:
+        if self.is_fast:
             try:
                 return await self._fast.run(script, timeout=timeout)
             except AnsweredError:
@@ -40,7 +40,7 @@ class CgpuTransport(Transport):
         return await self._slow.run(script, timeout=timeout)
 
     async def put(self, data: Stream, path: str, offset: int = 0) -> None:
-        if self._takes_fast:
+        if self.is_fast:
             try:
                 await self._fast.put(data, path, offset)
                 return
@@ -51,7 +51,7 @@ class CgpuTransport(Transport):
         await self._slow.put(data, path, offset)
 
     async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
-        if self._takes_fast:
+        if self.is_fast:
             try:
                 async with aclosing(self._fast.get(path, offset, size)) as blocks:
                     async for block in blocks:
@@ -68,14 +68,15 @@ class CgpuTransport(Transport):
 
     @property
     def looks(self) -> Looks:
-        return self._fast.looks if self._takes_fast else self._slow.looks
+        return self._fast.looks if self.is_fast else self._slow.looks
 
     async def close(self) -> None:
         await self._fast.close()
         await self._slow.close()
 
     @property
-    def _takes_fast(self) -> bool:
+    def is_fast(self) -> bool:
+        """Whether the faster road is taken now."""
         return time.monotonic() >= self._fast_from
 
     def _leave(self, error: MontageError) -> None:
