@@ -28,9 +28,6 @@ if (
 ):  # as in a shell's background: the tests' programs would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-RAY = pytest.mark.xdist_group("ray")
-"""Tests of a Ray cluster run one after the other, with one cluster: it takes ten seconds and a gigabyte."""
-
 MOVING = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=2")
 TONE = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2:sample_rate=48000")
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", "15", "-bf", "2", "-pix_fmt", "yuv420p")

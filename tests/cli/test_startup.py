@@ -44,8 +44,9 @@ def test_the_public_names_are_exactly_these() -> None:
     import montage_ai
 
     classes = {"Brief", "Film", "MontageError", "Offloader", "StabilizationService"}
-    functions = {"analyze", "beats", "load_style", "make_montage", "render_timeline", "stabilize_clip"}
-    assert set(montage_ai.__all__) == {*classes, *functions, "__version__"}
+    making = {"analyze", "beats", "load_style", "make_montage", "render_timeline"}
+    elsewhere = {"is_cgpu_available", "stabilize_clip"}
+    assert set(montage_ai.__all__) == {*classes, *making, *elsewhere, "__version__"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

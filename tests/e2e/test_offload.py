@@ -19,7 +19,6 @@ from benchmarks.loopback.jupyter import jupyter
 from benchmarks.loopback.ray_cluster import ray_cluster
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai.media.ffmpeg import ffmpeg_path
-from tests.conftest import RAY
 from tests.e2e.conftest import Program, Ran
 
 Executors = Path
@@ -334,7 +333,7 @@ class TestJobs:
 class TestPlaces:
     """The same clip on every kind of machine gives the same film."""
 
-    @pytest.fixture(params=["jupyter", "cgpu", "cgpu by its commands", pytest.param("ray", marks=RAY)])
+    @pytest.fixture(params=["jupyter", "cgpu", "cgpu by its commands", "ray"])
     def place(
         self, request: pytest.FixtureRequest, home: Path, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[str]:

@@ -193,6 +193,14 @@ def attempted(task: Trial, folder: Path) -> Attempted:
     return work
 
 
+def arguments(process: psutil.Process) -> list[str]:
+    """What a process was called with; nothing of one that has ended."""
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+
+
 def far_processes(folder: Path) -> list[psutil.Process]:
     """What runs for jobs in ``folder``."""
     found = []

@@ -31,7 +31,7 @@ from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.offload.conftest import expected_output, far_processes
+from tests.offload.conftest import arguments, expected_output, far_processes
 
 Plan = Callable[[str, str], Fault | None]
 Until = Callable[..., None]
@@ -157,10 +157,10 @@ def test_the_worker_there_is_killed(step: str, far: Path, payload: InputFile) ->
 
 
 def test_the_disk_here_is_full(far: Path, payload: InputFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    import montage_ai.offload.remote.executor as remote
+    import montage_ai.offload.executors.far as executors
 
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(remote.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(executors.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     task = Trial(source=payload, size=200_000)
     state, said = do(task, far, lambda what, about: None)
     assert state is State.FAILED
@@ -227,8 +227,8 @@ def test_this_program_is_killed_and_the_next_carries_on(
     state: str, when: str, far: Path, payload: InputFile, until: Until
 ) -> None:
     task = Trial(source=payload, size=200_000, seconds=0.3)
-    arguments = [sys.executable, "-c", PROGRAM, str(far), task.model_dump_json(), state, when]
-    killed = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", PROGRAM, str(far), task.model_dump_json(), state, when]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     state_now, _ = do(task, far, lambda what, about: None) if state != "done" or when == "before" else (State.DONE, "")
     assert state_now is State.DONE
@@ -269,7 +269,7 @@ def test_nothing_outlives_a_program_that_was_killed_while_it_works_here(payload:
     task = Trial(source=payload, seconds=30)
     code = PROGRAM.replace('"box", executors=[box], ', '"never", ')
     program = psutil.Popen([sys.executable, "-c", code, "x", task.model_dump_json(), "never", "x"])
-    until(lambda: any("serve" in child.cmdline() for child in program.children(recursive=True)), "a worker")
+    until(lambda: any("serve" in arguments(child) for child in program.children(recursive=True)), "a worker")
     below = program.children(recursive=True)
     os.kill(program.pid, signal.SIGKILL)
     program.wait()

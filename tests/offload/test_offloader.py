@@ -26,6 +26,7 @@ from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
 from montage_ai.tasks.task import InputFile, Task
 from montage_ai.tasks.trial import Trial
+from tests.offload.conftest import arguments
 
 Until = Callable[..., None]
 
@@ -51,14 +52,6 @@ def at_work(process: psutil.Process | None = None) -> list[psutil.Process]:
 
 def ffmpegs(process: psutil.Process | None = None) -> list[psutil.Process]:
     return [child for child in at_work(process) if any("vidstabdetect" in one for one in arguments(child))]
-
-
-def arguments(process: psutil.Process) -> list[str]:
-    """What a process was called with; nothing of one that has ended."""
-    try:
-        return list(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return []
 
 
 def alive(process: psutil.Process) -> bool:

@@ -20,10 +20,7 @@ from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.ray.executor import RayExecutor
 from montage_ai.tasks.task import InputFile, Needs
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.conftest import RAY
-from tests.offload.conftest import attempted, expected_output, run
-
-pytestmark = RAY
+from tests.offload.conftest import arguments, attempted, expected_output, run
 
 
 def folders() -> list[Path]:
@@ -37,7 +34,7 @@ def worker_of(folder: Path) -> psutil.Process:
 
 def driver_of_this_test() -> psutil.Process:
     """The last that was started."""
-    drivers = [one for one in psutil.Process().children() if "montage_ai.offload.ray.driver" in one.cmdline()]
+    drivers = [one for one in psutil.Process().children() if "montage_ai.offload.ray.driver" in arguments(one)]
     return max(drivers, key=lambda one: one.create_time())
 
 

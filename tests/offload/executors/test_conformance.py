@@ -20,13 +20,12 @@ from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.conftest import RAY
 from tests.offload.conftest import TRANSPORTS, attempted, expected_output, far_processes, make_transport, run
 
 AnyExecutor = Executor[Attempted]
 
 
-@pytest.fixture(params=["here", *TRANSPORTS, pytest.param("ray", marks=RAY)])
+@pytest.fixture(params=["here", *TRANSPORTS, "ray"])
 def executor(request: pytest.FixtureRequest, far: Path) -> AnyExecutor:
     """Every executor there is, the remote one over each transport; a new one joins here."""
     if request.param == "here":

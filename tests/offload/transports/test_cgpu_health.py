@@ -19,8 +19,9 @@ def health() -> CgpuHealth:
 
 
 def test_it_is_available_where_it_is_installed_and_logged_in(
-    cgpu_double: Cgpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cgpu_double: Cgpu, health: CgpuHealth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    health.refresh()
     assert montage_ai.is_cgpu_available()
     cgpu_double.session.unlink()
     assert not montage_ai.is_cgpu_available()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -52,8 +53,9 @@ class CgpuHealth:
             return
         try:
             health = _Health(available=anyio.run(self._ask), asked=time.time())
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._file, health.model_dump_json(), durable=False)
+            with contextlib.suppress(OSError):  # it is asked again next time
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._file, health.model_dump_json(), durable=False)
         finally:
             _asking.release()
 

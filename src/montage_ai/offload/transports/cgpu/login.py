@@ -100,7 +100,7 @@ class Login:
 
     def restore(self) -> bool:
         """Put our copy where the session has gone, and only there. Returns whether there is a session now."""
-        if not self._backup.exists():
+        if not self._backup.exists() or not self.session_file.parent.is_dir():
             return self.is_there
         with tempfile.TemporaryDirectory(dir=self.session_file.parent) as folder:
             copy = Path(folder) / "session.json"
