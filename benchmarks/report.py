@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from rich.console import Console
@@ -19,9 +18,7 @@ COLUMNS = ("what", "value", "reference", "target", "reached", "note")
 
 _INTRODUCTION = """# Benchmarks
 
-Measured on {when} by `python -m benchmarks`: {reached} of {targets} targets reached{skipped}.
-
-Machine: {machine}.
+Measured by `python -m benchmarks`: {reached} of {targets} targets reached{skipped}.
 
 """
 
@@ -70,17 +67,15 @@ def print_table(parts: Mapping[str, Sequence[Row]], machine: Machine) -> None:
     Console().print(table)
 
 
-def page(parts: Mapping[str, Sequence[Row]], titles: Mapping[str, str], machine: Machine) -> str:
+def page(parts: Mapping[str, Sequence[Row]], titles: Mapping[str, str]) -> str:
     """The page of the documentation, in Markdown."""
     rows = [row for part in parts.values() for row in part]
     aimed = [row for row in rows if row.reached is not None]
     left_out = sum(row.value is None and row.reached is None for row in rows)
     text = _INTRODUCTION.format(
-        when=date.today().isoformat(),
         reached=sum(row.reached is True for row in aimed),
         targets=len(aimed),
         skipped=f", {left_out} rows skipped" if left_out else "",
-        machine=machine,
     )
     return text + "".join(_section(titles[name], part) for name, part in parts.items()) + _HOW
 
@@ -88,8 +83,8 @@ def page(parts: Mapping[str, Sequence[Row]], titles: Mapping[str, str], machine:
 def _section(title: str, rows: Sequence[Row]) -> str:
     head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
     lines = "".join(f"| {' | '.join(map(_escaped, _cells(row)))} |\n" for row in rows)
-    command = f"`{rows[0].command}`\n\n" if rows and rows[0].command else ""
-    return f"## {title[:1].upper()}{title[1:]}\n\n{command}{head}{lines}\n"
+    how = f"`{rows[0].command}` ({rows[0].on})\n\n" if rows and rows[0].command else ""
+    return f"## {title[:1].upper()}{title[1:]}\n\n{how}{head}{lines}\n"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ class Row:
     """One figure, and what it is measured against.
 
     ``value`` is None where nothing could be measured: ``note`` says why. ``reached`` is None where there is no target,
-    or no value. ``reference`` is what the figure is compared with, in words; ``command`` measures it again.
+    or no value. ``reference`` is what the figure is compared with, in words; ``command`` measures it again; ``on`` says
+    when and on which machine it was measured.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Row:
     unit: str = ""
     note: str = ""
     command: str = ""
+    on: str = ""
 
     @property
     def shown(self) -> str:

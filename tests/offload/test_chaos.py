@@ -29,9 +29,10 @@ from montage_ai.offload.transfer import parts
 from montage_ai.offload.transports.chaos import Chaos, Fault, Kind
 from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.offload.transports.local import LocalTransport
+from montage_ai.offload.transports.transport import Transport
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.offload.conftest import arguments, expected_output, far_processes
+from tests.offload.conftest import TRANSPORTS, arguments, expected_output, far_processes, make_transport
 
 Plan = Callable[[str, str], Fault | None]
 Until = Callable[..., None]
@@ -89,9 +90,10 @@ def at(step: str, fault: Fault | None, *, times: int = 1, then: Callable[[], Non
     return plan
 
 
-def do(task: Trial, far: Path, plan: Plan) -> tuple[State, str]:
+def do(task: Trial, far: Path | Transport, plan: Plan) -> tuple[State, str]:
     """Have the task done by the box, with this machine to step in; return how that ended."""
-    box = RemoteExecutor("box", Retrying(Chaos(LocalTransport(far), plan), (0.0, 0.0, 0.0)), python=sys.executable)
+    transport = LocalTransport(far) if isinstance(far, Path) else far
+    box = RemoteExecutor("box", Retrying(Chaos(transport, plan), (0.0, 0.0, 0.0)), python=sys.executable)
     with Offloader("box", executors=[box]) as offloader:
         job = offloader.submit(task)
         try:
@@ -121,6 +123,34 @@ def test_a_fault_once(step: str, kind: Kind, far: Path, payload: InputFile) -> N
     state, _ = do(task, far, at(step, Fault(kind, 7)))
     assert state is State.DONE
     check_that_nothing_is_left(task, far, folders=step != "discard" and kind != "expired")
+
+
+OTHERS = [kind for kind in TRANSPORTS if kind != "local"]
+EACH_STEP = [
+    (step, one, KINDS[(i + 2 * j) % len(KINDS)]) for i, step in enumerate(STEPS) for j, one in enumerate(OTHERS)
+]
+"""Each step over each other transport; the kinds of faults take turns."""
+
+
+@pytest.mark.parametrize(("step", "transport", "kind"), EACH_STEP)
+def test_a_fault_once_over_other_transports(
+    step: str, transport: str, kind: Kind, far: Path, payload: InputFile, request: pytest.FixtureRequest
+) -> None:
+    task = Trial(source=payload, size=200_000)
+    state, _ = do(task, make_transport(transport, request, far), at(step, Fault(kind, 7)))
+    assert state is State.DONE
+    check_that_nothing_is_left(task, far, folders=step != "discard" and kind != "expired")
+
+
+@pytest.mark.parametrize("transport", OTHERS)
+def test_other_machines_begin_a_new_life(
+    transport: str, far: Path, payload: InputFile, request: pytest.FixtureRequest
+) -> None:
+    task = Trial(source=payload, size=200_000)
+    there = make_transport(transport, request, far)
+    state, _ = do(task, there, at("follow", None, then=lambda: shutil.rmtree(far, ignore_errors=True)))
+    assert state is State.DONE
+    check_that_nothing_is_left(task, far)
 
 
 @pytest.mark.parametrize("kind", ["refused", "wrong bytes", "expired", "full"])
