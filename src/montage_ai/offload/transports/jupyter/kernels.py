@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import json
 import secrets
 import uuid
@@ -74,6 +75,7 @@ class Kernels:
         self._place = ""  # our folder as the kernels name it
         self._idle: list[_Kernel] = []
         self._sessions: set[str] = set()
+        self._ending: set[str] = set()
 
     async def run(self, script: str, timeout: float) -> Completed:
         """Have a kernel run a script in our folder. Raises ``UnreachableError``, also for one that takes too long."""
@@ -154,13 +156,15 @@ class Kernels:
                 await self._server.request("DELETE", f"api/sessions/{session['id']}")
 
     async def _end(self, kernel: _Kernel) -> None:
-        self._sessions.discard(kernel.session)
+        """End a kernel, and those that could not be ended before: one that has died cannot while it is restarted."""
+        self._ending.add(kernel.session)
         with anyio.move_on_after(5, shield=True):
             await kernel.close()
-            try:
-                await self._server.request("DELETE", f"api/sessions/{kernel.session}")
-            except RemoteError:
-                return  # the next program of ours sweeps
+            for session in list(self._ending):
+                with contextlib.suppress(RemoteError):  # what is left for good, the next program of ours sweeps
+                    await self._server.request("DELETE", f"api/sessions/{session}")
+                    self._ending.discard(session)
+                    self._sessions.discard(session)
 
 
 class _Kernel:
