@@ -45,15 +45,17 @@ def measure(name: str, quick: bool) -> list[Row]:
     """The rows of a part, or one that says how it failed or what it lacks."""
     if name in _NEEDS_FOOTAGE and not FOOTAGE.is_dir():
         return [skipped(PARTS[name], "the real clips are not here")]
+    measured: list[Row] = []
     try:
         rows = import_module(f"benchmarks.{name}").rows
         takes_quick = "quick" in inspect.signature(rows).parameters
         found = rows(**({"quick": True} if takes_quick else _QUICK.get(name, {})) if quick else {})
-        return list(_as_rows(found))
+        measured.extend(_as_rows(found))
     except Exception as error:  # noqa: BLE001  (a part that fails must not end the others)
         if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
             return [skipped(PARTS[name], f"{error.name} is not installed: pip install -e '.[bench]'")]
-        return [Row(name, None, reached=False, note=f"failed: {type(error).__name__}: {error}")]
+        measured.append(Row(name, None, reached=False, note=f"failed: {type(error).__name__}: {error}"))
+    return measured
 
 
 def _as_rows(found: Iterable[Any]) -> Iterable[Row]:
