@@ -123,7 +123,7 @@ class _Handler(socketserver.StreamRequestHandler):
             there.sendall("\r\n".join([*head, "", ""]).encode("latin-1"))
             back = threading.Thread(target=_pipe, args=(there, self.connection), daemon=True)
             back.start()
-            while block := self.rfile.read1(1 << 16):
+            while block := self.rfile.read1(1 << 20):
                 there.sendall(block)
             with contextlib.suppress(OSError):
                 there.shutdown(socket.SHUT_WR)
@@ -132,7 +132,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 def _pipe(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while block := source.recv(1 << 16):
+        while block := source.recv(1 << 20):
             target.sendall(block)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)

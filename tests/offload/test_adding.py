@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from montage_ai.errors import UserError
+from montage_ai.errors import ConfigError, UserError
 from montage_ai.offload.adding import add_entry
 from montage_ai.offload.kinds import RaySettings, SshSettings
 from montage_ai.offload.settings import load_settings
@@ -46,6 +46,7 @@ def test_what_stands_there_stays_as_it_is(path: Path) -> None:
         ("x", "ssh", {}, "'host' is missing"),
         ("x", "ssh", {"host": "x", "password": "hunter2"}, "no setting 'password'"),
         ("x", "ssh", {"host": "x", "port": "many"}, "port is 'many'"),
+        ("x", "ssh", {"host": "x", "kind": "ray"}, "kind"),
         ("x", "ssh", {"host": "x", "check_host_key": "false"}, "proxy_command"),
     ],
 )
@@ -55,6 +56,15 @@ def test_what_cannot_be_is_told_and_not_written(
     with pytest.raises(UserError, match=told):
         add_entry(path, name, kind, given)
     assert not path.exists()
+
+
+def test_a_file_that_nothing_can_be_appended_to_stays_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    text = 'executors = {box = {kind = "ssh", host = "box"}}\n'
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        add_entry(path, "hub", "cgpu", {})
+    assert path.read_text() == text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="programs are named otherwise")

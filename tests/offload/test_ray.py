@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from benchmarks.loopback.ray_cluster import RayCluster
-from montage_ai.errors import AccessDeniedError, RuntimeLostError, UnreachableError, UnsuitedError
+from montage_ai.errors import AccessDeniedError, CrashError, RuntimeLostError, UnreachableError, UnsuitedError
 from montage_ai.media.files import sha256
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.ray.executor import RayExecutor
@@ -68,6 +68,51 @@ def test_a_job_whose_worker_is_killed_is_run_again_by_ray(
     assert folders() == []  # also that of the worker that was killed
 
 
+def test_a_job_whose_workers_are_killed_again_and_again_fails_and_may_be_tried_anew(
+    ray_executor: RayExecutor, payload: InputFile, tmp_path: Path
+) -> None:
+    work = attempted(Trial(source=payload, seconds=2, size=1000), tmp_path / "attempt")
+    killing = True
+
+    async def kill() -> None:
+        killed = set[str]()
+        while killing:
+            for folder in folders():
+                if folder.name not in killed:
+                    killed.add(folder.name)
+                    worker_of(folder).kill()
+            await anyio.sleep(0.1)
+
+    async def main() -> None:
+        nonlocal killing
+        await ray_executor.connect()
+        await ray_executor.upload(work, lambda _: None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            with pytest.raises(CrashError, match="killed"):
+                await ray_executor.compute(work, lambda _: None)
+            killing = False
+        await ray_executor.compute(work, lambda _: None)  # another attempt does not get the failure of the first
+        await ray_executor.discard(work)
+
+    run(main)
+
+
+def test_a_cluster_on_this_machine_does_a_job(payload: InputFile, tmp_path: Path) -> None:
+    executor, task = RayExecutor("box", "local"), Trial(source=payload, size=1000)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        assert not await executor.connect()
+        await executor.upload(work, lambda _: None)
+        await executor.compute(work, lambda _: None)
+        await executor.download(work, lambda _: None)
+        await executor.close()
+
+    run(main)
+    assert sha256(work.directory.outputs / OUTPUT) == expected_output(task)
+
+
 def test_what_no_node_has_is_told(
     ray_executor: RayExecutor, payload: InputFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +135,7 @@ def test_a_driver_that_ends_costs_its_jobs_but_not_this_program(
 ) -> None:
     executor = RayExecutor("box", cluster.address, token=cluster.token)
     task = Trial(source=payload, seconds=1, size=1000)
-    work = attempted(task, tmp_path / "attempt")
+    work, other = attempted(task, tmp_path / "attempt"), attempted(task, tmp_path / "other")
 
     async def main() -> None:
         await executor.connect()
@@ -98,6 +143,7 @@ def test_a_driver_that_ends_costs_its_jobs_but_not_this_program(
         driver_of_this_test().kill()
         with pytest.raises((UnreachableError, RuntimeLostError)):
             await executor.compute(work, lambda _: None)
+        await executor.discard(other)
         await executor.connect()
         with pytest.raises(RuntimeLostError):  # so that it is sent again
             await executor.compute(work, lambda _: None)
@@ -151,6 +197,7 @@ def test_packages_that_nodes_lack_are_installed_by_ray(
     async def main() -> None:
         assert await executor.connect()
         await executor.set_up()
+        await executor.set_up()  # as after one that was given up
         assert not await executor.connect()
         await executor.upload(work, lambda _: None)
         await executor.compute(work, lambda _: None)

@@ -80,6 +80,8 @@ def disable(name: str) -> str:
         if not was_enabled:
             return ""
         executor = open_remote(name, settings, offloader.store, offloader.ledger, clearing=True)
+        if not executor.lasting:
+            return ""
 
         async def clear() -> str:
             try:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from montage_ai.errors import UserError
 from montage_ai.media.files import write_atomically
 from montage_ai.offload.kinds import KINDS
-from montage_ai.offload.settings import NAMES, can_be_a_name, load_settings, told
+from montage_ai.offload.settings import NAMES, can_be_a_name, load_settings, parsed, told
 
 COLAB = "colab"
 
@@ -20,10 +20,13 @@ COLAB = "colab"
 def add_entry(path: Path, name: str, kind: str, given: Mapping[str, object]) -> str:
     """Append an executor to the file. Returns the lines that were written.
 
-    ``colab`` by ``ssh`` without a host is Google's own client. Raises ``UserError`` for what cannot be.
+    ``colab`` by ``ssh`` without a host is Google's own client. Raises ``UserError`` for what cannot be, and
+    ``ConfigError`` where nothing can be appended to the file; it is then as it was.
     """
     if not can_be_a_name(name):
         raise UserError(f"{name!r} cannot be an executor's name.", hint=NAMES)
+    if "kind" in given:
+        raise UserError("The kind is not a setting here.", hint=f"Say --via {given['kind']}.")
     if kind not in KINDS:
         raise UserError(f"There is no kind {kind!r}.", hint=f"Use one of: {', '.join(KINDS)}.")
     if name in load_settings(path).executors:
@@ -40,6 +43,7 @@ def add_entry(path: Path, name: str, kind: str, given: Mapping[str, object]) -> 
     values = settings.model_dump(mode="json")
     lines = f"[executors.{name}]\n" + "".join(f"{key} = {_toml(values[key])}\n" for key in ("kind", *given))
     before = path.read_text("utf-8").rstrip("\n") + "\n\n" if path.exists() else ""
+    parsed(before + lines, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, before + lines)
     return lines

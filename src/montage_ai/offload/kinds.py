@@ -107,6 +107,7 @@ class SshSettings(MachineSettings):
     def identity(self) -> str:
         user = f"{self.user}@" if self.user else ""
         through = f" through {shlex.join(self.proxy_command)}" if self.proxy_command else ""
+        through += "" if self.check_host_key else ", whoever answers"
         return f"ssh {user}{self.host}{f':{self.port}' if self.port else ''}{through}"
 
     @model_validator(mode="after")
@@ -196,9 +197,9 @@ class RaySettings(PlaceSettings):
     """A Ray cluster."""
 
     kind: Literal["ray"]
-    address: str = Field(pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]+)$")
-    """As Ray has it: HOST:PORT from one of its nodes, ray://HOST:PORT from elsewhere, ``auto``, or ``local``: one that
-    is made on this machine."""
+    address: str = Field(pattern=r"^(local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]+)$")
+    """As Ray has it: HOST:PORT from one of its nodes, ray://HOST:PORT from elsewhere, or ``local``: one that is made on
+    this machine."""
     token_env: str | None = None
     token_file: Path | None = None
 

@@ -72,14 +72,15 @@ def open_remote(
     def on_machine(machine: Machine) -> None:
         ledger.remember_machine(name, machine)
 
-    if isinstance(one, RaySettings):
-        return RayExecutor(name, one.address, slots=one.slots, token=one.token, on_machine=on_machine)
-
     def is_stale(place: str) -> bool:
         """Whether a directory there is of a job of ours that has ended: one that we do not know may be another's."""
         jobs = store.find(place[:36]) if len(place) > 36 else []
         return len(jobs) == 1 and (clearing or jobs[0].has_ended)
 
+    if isinstance(one, RaySettings):
+        return RayExecutor(
+            name, one.address, slots=one.slots, token=one.token, on_machine=on_machine, is_stale=is_stale
+        )
     return RemoteExecutor(
         name,
         Retrying(one.transport(ledger.notice)),

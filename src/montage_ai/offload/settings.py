@@ -71,12 +71,17 @@ def load_settings(path: Path | None = None) -> OffloadSettings:
     if not path.exists():
         return OffloadSettings()
     try:
-        text = path.read_text("utf-8")
+        return parsed(path.read_text("utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error}).", file=path) from error
+
+
+def parsed(text: str, path: Path) -> OffloadSettings:
+    """What ``text`` says, which stands in ``path``, or would. Raises ``ConfigError``."""
+    try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not valid TOML: {error}.", file=path, hint="Repair that line.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read ({error}).", file=path) from error
     for name in content.get("executors", {}) if isinstance(content.get("executors"), dict) else {}:
         if not can_be_a_name(name):
             where = _line(text, ("executors", name))

@@ -1,4 +1,7 @@
-"""A job as a task of a Ray cluster, on whichever of its nodes: only bytes and JSON come in and go out."""
+"""A job as a task of a Ray cluster, on whichever of its nodes: only bytes and JSON come in and go out.
+
+Importing this needs nothing but the standard library: Ray does so also where the packages of a worker are missing.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from montage_ai import processes
-from montage_ai.worker.jobdir import JobDir, JobSpec, Result
-from montage_ai.worker.run import run_job
+
+if TYPE_CHECKING:
+    from montage_ai.worker.jobdir import JobDir, Result
 
 PARTS = 32
 """The outputs, one after the other, come back as this many values; the last of them may be empty."""
@@ -29,6 +33,9 @@ def compute(job: str, spec: str, inputs: Mapping[str, Sequence[Any]], board: Any
     ``spec`` is a ``JobSpec`` as JSON. ``inputs`` are references to the chunks of each file, fetched one at a time.
     ``board`` is a handle of a ``Board``, told how far the job is.
     """
+    from montage_ai.worker.jobdir import JobDir, JobSpec
+    from montage_ai.worker.run import run_job
+
     with _folder() as folder:
         directory = JobDir(folder)
         directory.create(JobSpec.model_validate_json(spec))

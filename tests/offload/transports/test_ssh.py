@@ -67,6 +67,8 @@ def relay(folder: Path) -> Path:
     path.write_text(
         "import os, socket, sys, threading\n"
         "server = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "if len(sys.argv) > 2:\n"
+        "    print('a warning', file=sys.stderr, flush=True)\n"
         "def up():\n"
         "    while block := os.read(0, 65536):\n"
         "        server.sendall(block)\n"
@@ -192,7 +194,7 @@ def test_a_proxy_command_speaks_for_a_host_that_nobody_knows(ssh_server: Sshd, f
         user=ssh_server.user,
         identity_file=ssh_server.key,
         work_dir=str(far),
-        proxy_command=(sys.executable, str(relay(tmp_path)), str(ssh_server.port)),
+        proxy_command=(sys.executable, str(relay(tmp_path)), str(ssh_server.port), "chatty"),
         check_host_key=False,
     )
 

@@ -19,6 +19,9 @@ _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings
 class FarExecutor(Executor[Attempted]):
     """An executor that is not on this machine: what it computes must be brought here."""
 
+    lasting = True
+    """Whether what lies there outlives this program."""
+
     @abstractmethod
     async def examine(self) -> Machine | None:
         """What the machine is; None where it is not set up."""

@@ -10,7 +10,8 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,14 @@ _LOOK = 0.5  # seconds
 _REACH = 10.0  # seconds in which a port must open
 _ASK = 120.0  # seconds for a small question to all nodes: the first has them unpack the program
 _INSTALL = 1300.0
-_DEAD = (exceptions.TaskUnschedulableError, exceptions.NodeDiedError, exceptions.GetTimeoutError)
+_DEAD = (
+    exceptions.TaskUnschedulableError,
+    exceptions.NodeDiedError,
+    exceptions.WorkerCrashedError,
+    exceptions.LocalRayletDiedError,
+    exceptions.OutOfMemoryError,
+    exceptions.GetTimeoutError,
+)
 _FAREWELL = 4.0  # seconds until a job that is to end is killed
 
 
@@ -61,19 +69,20 @@ class Cluster:
         self._required: list[str] = []
         self._installed: list[str] = []
         self._board: Any = None
-        self._stack = contextlib.ExitStack()
+        # Ray's own processes end with the thread that has started them, so that one stays.
+        self._starting = ThreadPoolExecutor(1)
 
     def connect(self, address: str, requirements: list[str]) -> Nodes:
         """Reach it, if that was not done yet, and look whether its nodes have the packages that are required."""
         self._required = requirements
         with self._lock:
             if not ray.is_initialized():
-                self._connect(address)
+                self._starting.submit(_connect, address).result()
         return self._look(_ASK)
 
     def set_up(self) -> Nodes:
         """Have Ray install on every node what one of them lacks."""
-        self._installed = self._look(_ASK).lacking
+        self._installed = sorted({*self._installed, *self._look(_INSTALL).lacking})
         found = self._look(_INSTALL)
         if found.lacking:
             hint = "Install it on the nodes, in the Python that Ray runs in."
@@ -97,7 +106,9 @@ class Cluster:
                     on_share(moved / max(total, 1))
             if digest.hexdigest() != file.sha256:
                 raise TaskError("has changed since it was looked at.", file=file.path, hint="Run the command again.")
-            self._files[file.sha256] = chunks
+            with self._lock:
+                if file.sha256 in self._wanted.get(job, ()):  # not given up meanwhile
+                    self._files[file.sha256] = chunks
         return moved
 
     def compute(self, asked: Compute, on_share: OnShare) -> Result:
@@ -111,17 +122,18 @@ class Cluster:
             with contextlib.suppress(exceptions.RayError):  # the board's node may be lost: it begins again elsewhere
                 share = max(share, ray.get(self._board.read.remote(), timeout=5).get(asked.job, 0.0))
             on_share(share)
-        return Result.model_validate_json(ray.get(header))
+        with self._forgotten_if_lost(asked.job):
+            return Result.model_validate_json(ray.get(header))
 
     def download(self, job: str, folder: Path, on_share: OnShare) -> int:
         """Write a job's outputs into ``folder``, verified."""
         if job not in self._jobs:
             raise RuntimeLostError("The job's result is not known any more.")
         header, *parts = self._jobs[job]
-        outputs = Result.model_validate_json(ray.get(header)).outputs
-        blocks = _Blocks(parts)
-        total = sum(output.size for output in outputs.values())
-        with telling_disk_errors(folder):
+        with self._forgotten_if_lost(job), telling_disk_errors(folder):
+            outputs = Result.model_validate_json(ray.get(header)).outputs
+            blocks = _Blocks(parts)
+            total = sum(output.size for output in outputs.values())
             folder.mkdir(parents=True, exist_ok=True)
             for name, output in outputs.items():
                 _write(folder / name, output, blocks, lambda: on_share(blocks.taken / max(total, 1)))
@@ -145,38 +157,35 @@ class Cluster:
     def close(self) -> None:
         if ray.is_initialized():
             ray.shutdown()
-        self._stack.close()
 
-    def _connect(self, address: str) -> None:
-        _knock(address)
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="montage-ai-")))
-        with zipfile.ZipFile(io.BytesIO(program().content)) as archive:
-            archive.extractall(folder)
-        own = {"include_dashboard": False, "num_cpus": cores()} if address == LOCAL else {}
-        ray.init(
-            address=address,
-            runtime_env={"py_modules": [str(folder / "montage_ai")]},
-            log_to_driver=False,
-            configure_logging=False,
-            **own,
-        )
+    @contextlib.contextmanager
+    def _forgotten_if_lost(self, job: str) -> Iterator[None]:
+        """What Ray has lost, or refuses, is not asked for again: the next attempt runs the job anew."""
+        try:
+            yield
+        except (exceptions.RayError, RuntimeLostError):
+            with self._lock:
+                self._jobs.pop(job, None)
+            raise
 
     def _look(self, seconds: float) -> Nodes:
         """Ask all nodes that compute."""
         nodes = [node for node in _alive() if node["Resources"].get("CPU", 0) >= 1]
         if not nodes:
             raise UnreachableError("The cluster has no node with a processor now.")
-        answers = self._ask_all(nodes, seconds, environment.missing, self._required)
+        deadline = time.monotonic() + seconds
+        answers = self._ask_all(nodes, deadline, environment.missing, self._required)
+        nodes = [node for node in nodes if node["NodeID"] in answers]
         lacking = sorted({one for answer in answers.values() for one in answer})
         machine = None
         if not lacking:
-            told = self._ask_all(nodes, _ASK, far.describe)
+            told = self._ask_all(nodes, deadline, far.describe)
             machine = _together([Machine.model_validate_json(one) for one in told.values()])
-        processors = sum(int(node["Resources"]["CPU"]) for node in nodes if node["NodeID"] in answers)
+        processors = sum(int(node["Resources"]["CPU"]) for node in nodes)
         return Nodes(processors=processors, lacking=lacking, machine=machine)
 
     def _ask_all(
-        self, nodes: Iterable[dict[str, Any]], seconds: float, function: Callable[..., Any], *arguments: Any
+        self, nodes: Iterable[dict[str, Any]], deadline: float, function: Callable[..., Any], *arguments: Any
     ) -> dict[str, Any]:
         """What ``function`` says on each node, but for those that have died: Ray takes a while to see that."""
         asking = ray.remote(num_cpus=0, **self._environment)(function)
@@ -184,7 +193,7 @@ class Cluster:
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             asked[node["NodeID"]] = asking.options(scheduling_strategy=there).remote(*arguments)
-        deadline, answers = time.monotonic() + seconds, {}
+        answers = {}
         for node, answer in asked.items():
             with contextlib.suppress(*_DEAD):
                 answers[node] = ray.get(answer, timeout=max(deadline - time.monotonic(), 0.1))
@@ -199,11 +208,10 @@ class Cluster:
 
     def _submit(self, asked: Compute) -> list[Any]:
         missing = {file.sha256 for file in asked.spec.files.values()} - self._files.keys()
-        if missing:
+        if missing or asked.job not in self._wanted:
             raise RuntimeLostError("What was brought to the cluster is gone.")
         if self._board is None:
-            board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, **self._environment)(far.Board)
-            self._board = board.remote()
+            self._board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(far.Board).remote()
         inputs = {name: self._files[file.sha256] for name, file in asked.spec.files.items()}
         task = ray.remote(num_returns=1 + far.PARTS, max_retries=_RETRIES, **_resources(asked), **self._environment)
         refs = task(far.compute).remote(asked.job, asked.spec.model_dump_json(), inputs, self._board)
@@ -226,27 +234,58 @@ class _Blocks:
 
 
 def translated(error: BaseException) -> MontageError:
-    """What an error of Ray means for a job and its executor."""
-    said = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+    """What an error of Ray, or in a task on a node, means for a job and its executor."""
+    if isinstance(error, exceptions.RayTaskError):  # it may be of our own classes at the same time
+        return _on_a_node(error.cause if isinstance(error.cause, BaseException) else error)
     if isinstance(error, MontageError):
         return error
+    said = _last_line(error)
     if isinstance(error, exceptions.RuntimeEnvSetupError):
         hint = "It needs `virtualenv` on every node, and an index of packages that they reach."
-        return UnsuitedError(f"Ray cannot install there what a worker needs: {said[0]}", hint=hint)
-    if isinstance(error, exceptions.RayTaskError):
-        cause = error.cause if isinstance(error.cause, BaseException) else error
-        if isinstance(cause, OSError | ImportError):
-            return UnsuitedError(f"A node cannot do it: {type(cause).__name__}: {cause}")
-        return CrashError(f"The worker failed: {type(cause).__name__}: {cause}")
+        return UnsuitedError(f"Ray cannot install there what a worker needs: {said}", hint=hint)
+    if isinstance(error, exceptions.ObjectStoreFullError | exceptions.OutOfDiskError):
+        return UnsuitedError("The cluster's memory for files is full, and its disks.", hint="Free some, or add nodes.")
     if isinstance(error, exceptions.WorkerCrashedError | exceptions.OutOfMemoryError | exceptions.NodeDiedError):
         return CrashError("The worker was killed, again and again: perhaps it had too little memory.")
+    if isinstance(error, exceptions.TaskCancelledError):
+        return CrashError("The job was ended on the cluster.")
     if isinstance(error, exceptions.ObjectLostError):
-        return RuntimeLostError(f"What lay in the cluster is gone: {said[0]}")
+        return RuntimeLostError(f"What lay in the cluster is gone: {said}")
     if isinstance(error, OSError) and not isinstance(error, exceptions.RayError | ConnectionError | TimeoutError):
-        return TaskError(f"{error.strerror or said[0]}.", file=error.filename)
-    if isinstance(error, RuntimeError) and "ersion mismatch" in str(error):
-        return UnsuitedError(f"The cluster runs another version: {said[0]}", hint="Install the same Ray and Python.")
-    return UnreachableError(f"The cluster does not answer: {said[0]}")
+        return TaskError(f"{error.strerror or said}.", file=error.filename)
+    if isinstance(error, ImportError) or (isinstance(error, RuntimeError) and "ersion mismatch" in str(error)):
+        return UnsuitedError(f"The cluster runs other versions: {said}", hint="Install the same Ray and Python.")
+    return UnreachableError(f"The cluster does not answer: {said}")
+
+
+def _on_a_node(error: BaseException) -> MontageError:
+    """What an error means that ended a task, though not the job's own work: that is told by its result."""
+    if isinstance(error, exceptions.RayError) and not isinstance(error, exceptions.RayTaskError):
+        return translated(error)
+    said = f"{type(error).__name__}: {_last_line(error)}"
+    if isinstance(error, MontageError | OSError | ImportError) or "failed to import" in str(error):
+        return UnsuitedError(f"A node cannot do it: {said}")
+    return CrashError(f"The worker failed: {said}")
+
+
+def _last_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def _connect(address: str) -> None:
+    _knock(address)
+    own = {"include_dashboard": False, "num_cpus": cores()} if address == LOCAL else {}
+    with tempfile.TemporaryDirectory(prefix="montage-ai-") as folder:
+        with zipfile.ZipFile(io.BytesIO(program().content)) as archive:
+            archive.extractall(folder)
+        ray.init(
+            address=address,
+            runtime_env={"py_modules": [str(Path(folder) / "montage_ai")]},
+            log_to_driver=False,
+            configure_logging=False,
+            **own,
+        )
 
 
 def _knock(address: str) -> None:

@@ -1,10 +1,12 @@
 """The process that drives a Ray cluster: ``python -m montage_ai.offload.ray.driver``, for ``process.py``.
 
-It reads a secret from stdin, says on stdout which port of loopback it listens on, and ends when stdin does.
+It reads a secret from stdin, which every request must begin with, says on stdout which port of loopback it listens on,
+and ends when stdin does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import socketserver
@@ -31,35 +33,33 @@ from montage_ai.offload.ray.messages import (
 )
 from montage_ai.worker.jobdir import Result
 
-_LONGEST = 1 << 28  # bytes of a request
+_SECRET = 100  # bytes
 
 
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: bytes) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.secret = secret
         self.cluster = Cluster()
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    """One connection: one request, replies until its answer."""
+    """One connection: the secret and one request, replies until its answer."""
 
     server: _Server
 
     def handle(self) -> None:
+        if not hmac.compare_digest(self.rfile.readline(_SECRET).strip(), self.server.secret):
+            return
+        with contextlib.suppress(ConnectionError, ValidationError):  # nobody waits any more; what runs there goes on
+            self._answer(Request.model_validate_json(self.rfile.readline()).request)
+
+    def _answer(self, asked: AnyRequest) -> None:
         try:
-            asked = Request.model_validate_json(self.rfile.readline(_LONGEST))
-        except ValidationError:
-            return
-        if not hmac.compare_digest(asked.secret, self.server.secret):
-            return
-        try:
-            answer = _carry_out(self.server.cluster, asked.request, lambda share: self._say(Done(share=share)))
-        except BrokenPipeError:  # nobody waits for it any more; what runs on the cluster goes on
-            return
+            answer = _carry_out(self.server.cluster, asked, lambda share: self._say(Done(share=share)))
         except Exception as error:  # noqa: BLE001  (told to who asked)
             answer = _failed(error)
         self._say(answer)
@@ -95,11 +95,11 @@ def _failed(error: Exception) -> Failed:
 def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # what Ray prints is for the log
-    server = _Server(sys.stdin.readline().strip())
+    server = _Server(sys.stdin.buffer.readline().strip())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.write(answers, f"{server.server_address[1]}\n".encode())
     os.close(answers)
-    sys.stdin.read()
+    sys.stdin.buffer.read()
     server.cluster.close()
     os._exit(0)  # where Ray did not get through, its threads would keep this process
 

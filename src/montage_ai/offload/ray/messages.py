@@ -75,9 +75,8 @@ AnyRequest = Annotated[Connect | SetUp | Upload | Compute | Download | Discard, 
 
 
 class Request(_Message):
-    """``secret`` says that it is this program that asks."""
+    """One line of what is asked."""
 
-    secret: str
     request: AnyRequest
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shlex
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,16 @@ class SshAddress:
 
     def __repr__(self) -> str:
         return f"SshAddress({self})"  # no secrets
+
+
+def _quiet(command: Sequence[str]) -> Sequence[str]:
+    """A proxy command whose complaints are dropped: asyncssh would take them for what the server says.
+
+    The pipe for them stays open, as its end would be taken for that of the connection.
+    """
+    if sys.platform == "win32":
+        return command
+    return ["sh", "-c", 'exec 3>&2 2>/dev/null; exec "$@"', "sh", *command]
 
 
 async def _read_until(stream: Any, mark: bytes, read: bytearray) -> None:
@@ -224,7 +235,7 @@ class SshTransport(Transport):
             "known_hosts": address.known_hosts,
             "password": address.password,
             "passphrase": address.passphrase,
-            "proxy_command": address.proxy_command,
+            "proxy_command": _quiet(address.proxy_command) if address.proxy_command else None,
         }
         given = {name: value for name, value in chosen.items() if value is not None}
         if not address.check_host_key:

@@ -11,12 +11,13 @@ from pathlib import Path
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from montage_ai.errors import RemoteError
+from montage_ai.errors import MontageError, RemoteError
 from montage_ai.media.files import write_atomically
 from montage_ai.offload.transports.cgpu.client import CgpuClient
 from montage_ai.offload.transports.cgpu.login import Login
 
 _FRESH = 60.0  # seconds for which an answer is not asked for again
+_TRUSTED = 600.0  # seconds for which a bad one counts: a short program may end before it has another
 
 _asking = threading.Lock()
 
@@ -43,9 +44,10 @@ class CgpuHealth:
         if shutil.which(self._program) is None or not self._login.is_there:
             return False
         last = self._last()
-        if last is None or not 0 <= time.time() - last.asked < _FRESH:
+        age = time.time() - last.asked if last is not None else -1.0
+        if not 0 <= age < _FRESH:
             threading.Thread(target=self.refresh, daemon=True).start()
-        return last is None or last.available
+        return last is None or last.available or not 0 <= age < _TRUSTED
 
     def refresh(self) -> None:
         """Ask it, unless somebody does already."""
@@ -53,7 +55,7 @@ class CgpuHealth:
             return
         try:
             health = _Health(available=anyio.run(self._ask), asked=time.time())
-            with contextlib.suppress(OSError):  # it is asked again next time
+            with contextlib.suppress(OSError, MontageError):  # it is asked again next time
                 self._folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._file, health.model_dump_json(), durable=False)
         finally:
@@ -62,7 +64,7 @@ class CgpuHealth:
     async def _ask(self) -> bool:
         try:
             await CgpuClient(self._program, self._login, self._folder / "lock").status()
-        except RemoteError:
+        except (RemoteError, OSError):
             return False
         return True
 

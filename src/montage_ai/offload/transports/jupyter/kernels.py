@@ -28,6 +28,7 @@ _KERNELS = 5
 _STARTING = 90.0  # seconds that a kernel may need until it answers
 _MARGIN = 10.0  # seconds that an answer may need beyond its script
 _OPENING = 20.0  # seconds
+_GONE = 404
 _LARGEST = 32 * 1024 * 1024  # bytes of an answer
 
 # What the kernel is given once. A script may be longer than an argument may be, so it goes into a file; what it starts
@@ -162,7 +163,8 @@ class Kernels:
             await kernel.close()
             for session in list(self._ending):
                 with contextlib.suppress(RemoteError):  # what is left for good, the next program of ours sweeps
-                    await self._server.request("DELETE", f"api/sessions/{session}")
+                    async with self._server.stream("DELETE", f"api/sessions/{session}", also=_GONE):
+                        pass
                     self._ending.discard(session)
                     self._sessions.discard(session)
 
