@@ -88,6 +88,15 @@ class TestConsent:
         assert not far.exists()
         assert [where for _, where, _ in executors_of(program)] == ["local"]
 
+    def test_an_executor_that_may_not_be_used_is_told_before_anything_is_done(
+        self, program: Program, box: Path, footage: Path, music: Path
+    ) -> None:
+        for name in ("box", "bix"):
+            ran = program("make", footage, "--music", music, "-o", "film.mp4", "--offload", name)
+            assert ran.code == 2
+            assert name in ran.err
+            assert "Looking at the footage" not in ran.err
+
     def test_without_a_terminal_and_without_yes_it_is_refused(self, program: Program, box: Path) -> None:
         ran = program("offload", "enable", "box")
         assert ran.code == 2

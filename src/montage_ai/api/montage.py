@@ -22,7 +22,7 @@ from montage_ai.events import Emit, Notice, StageDone, StageStarted, counted, ig
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, find_files, read_footage
 from montage_ai.music.beat_grid import BeatGrid
-from montage_ai.offload.places import Mode
+from montage_ai.offload.places import Mode, check_mode
 from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
 
@@ -71,6 +71,7 @@ def make_montage(
     places = [Path(place) for place in footage]
     if brief.lut is not None:
         read_cube(brief.lut)
+    check_mode(offload)
     if not plan_only:
         files.check(force=force, sources=[track, *_sources(places)])
     with Library(config.data_dir()) as library:
@@ -104,6 +105,7 @@ def render_timeline(
     timeline = read_otio(Path(otio))
     files = FilmFiles(Path(output))
     sources: set[Source] = {item.clip for item in timeline.items} | ({timeline.music} if timeline.music else set())
+    check_mode(offload)
     files.check(force=force, sources=[source.path for source in sources], with_timeline=False)
     with Library(config.data_dir()) as library:
         for source in sources:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from montage_ai import config
 from montage_ai.errors import UserError
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
@@ -45,17 +46,32 @@ def open_executors(
     local = LocalExecutor(cores())
     if executors is not None:
         return Places([local, *executors], None if mode in (None, "auto", "never") else mode)
+    names, settings = _names(mode, store)
+    only = None if mode in (None, "auto", "never", LOCAL) else mode
+    return Places([local, *(open_remote(name, settings, store, ledger) for name in names)], only, settings.spare)
+
+
+def check_mode(mode: Mode) -> None:
+    """Raise what ``open_executors`` would raise for ``mode``: before long work, that it may need only at its end."""
+    store = Store(config.data_dir())
+    try:
+        _names(mode, store)
+    finally:
+        store.close()
+
+
+def _names(mode: Mode, store: Store) -> tuple[list[str], OffloadSettings]:
+    """The executors besides this machine for ``mode``."""
     if mode in ("never", LOCAL):
-        return Places([local])
+        return [], OffloadSettings()
     settings = load_settings()
     if mode in (None, "auto"):
-        names = [name for name in settings.executors if is_enabled(name, settings, store)]
-        return Places([local, *(open_remote(name, settings, store, ledger) for name in names)], None, settings.spare)
+        return [name for name in settings.executors if is_enabled(name, settings, store)], settings
     settings.executor(mode)
     if not is_enabled(mode, settings, store):
         hint = f"Allow it once with `montage-ai offload enable {mode}`: it says what leaves this machine."
         raise UserError(f"The executor {mode!r} is not enabled.", hint=hint)
-    return Places([local, open_remote(mode, settings, store, ledger)], mode, settings.spare)
+    return [mode], settings
 
 
 def is_enabled(name: str, settings: OffloadSettings, store: Store) -> bool:
