@@ -27,12 +27,15 @@ __all__ = [
     "load_style",
     "make_montage",
     "render_timeline",
+    "search",
     "stabilize_clip",
+    "tags",
 ]
 
 if TYPE_CHECKING:
     from montage_ai.api.montage import Film, analyze, beats, make_montage, render_timeline
     from montage_ai.api.offloading import is_cgpu_available
+    from montage_ai.api.search import search, tags
     from montage_ai.api.stabilization import StabilizationService, stabilize_clip
     from montage_ai.edit.brief import Brief
     from montage_ai.edit.styles import load_style
@@ -51,7 +54,9 @@ _HOMES = {
     "load_style": "montage_ai.edit.styles",
     "make_montage": "montage_ai.api.montage",
     "render_timeline": "montage_ai.api.montage",
+    "search": "montage_ai.api.search",
     "stabilize_clip": "montage_ai.api.stabilization",
+    "tags": "montage_ai.api.search",
 }
 
 

@@ -125,14 +125,12 @@ class TestFailing:
             assert all(str(one_frame) in (job.cause or "") for job in offloader.store.jobs())
             assert offloader.known(behind_the_end) is None
 
-    def test_one_of_many_ends_the_rest(self, one_frame: Path, long_clip: Path, until: Until) -> None:
+    def test_one_of_many_ends_the_rest(self, one_frame: Path, until: Until) -> None:
+        source = InputFile(path=one_frame, sha256=sha256(one_frame))
+        long, longer = Trial(source=source, seconds=100), Trial(source=source, seconds=101)
         with Offloader() as offloader:
             with pytest.raises(TaskError):
-                list(
-                    offloader.map(
-                        [task_for(long_clip), task_for(one_frame, start=100), task_for(long_clip, smoothing=3)]
-                    )
-                )
+                list(offloader.map([long, task_for(one_frame, start=100), longer]))
             until(lambda: State.RUNNING not in states(offloader), "the end of the others")
             assert sorted(set(states(offloader))) == [State.CANCELLED, State.FAILED]
         assert at_work() == []

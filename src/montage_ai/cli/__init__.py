@@ -15,6 +15,8 @@ COMMANDS = {
     "offload": ("offload:COMMANDS", "Other machines: allow them, ask how they are, plan, measure."),
     "jobs": ("jobs:COMMANDS", "The heavy steps: list, watch, retry, cancel."),
     "analyze": ("inspect:analyze", "Look at footage: its shots, and how good they are."),
+    "search": ("search:search", "Find moments by describing them."),
+    "tags": ("search:tags", "What each shot shows."),
     "beats": ("inspect:beats", "Find the beats of a piece of music."),
     "styles": ("inspect:styles", "List the styles."),
     "doctor": ("doctor:doctor", "Check this machine."),

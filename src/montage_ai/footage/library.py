@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,17 @@ class Library:
         with np.load(io.BytesIO(row[1]), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return Clip(facts, arrays.pop("ticks"), arrays)
+
+    def clips(self) -> Iterator[Clip]:
+        """All that is known and still there, each content once, by path."""
+        seen = set[str]()
+        for name, *stamp, digest in self._db.all("SELECT path, size, mtime_ns, inode, sha256 FROM files ORDER BY path"):
+            path = Path(name)
+            if digest in seen or not path.is_file() or _stamp(path.stat()) != tuple(stamp):
+                continue
+            if clip := self.find(digest, path=path):
+                seen.add(digest)
+                yield clip
 
     def remember(self, analysis: Analysis) -> None:
         """Keep a clip's analysis and thumbnails."""

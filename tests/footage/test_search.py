@@ -1,0 +1,151 @@
+"""Moments found by describing them, in clips whose moments are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from montage_ai import config
+from montage_ai.errors import ConfigError, UserError
+from montage_ai.footage.clip import Clip
+from montage_ai.footage.footage_analyzer import analyze_file
+from montage_ai.footage.search import Found, find_moments, load_vocabulary, parse_query, tag_shots
+from montage_ai.footage.search.vocabulary import Vocabulary
+from montage_ai.media.probe import probe
+
+Make = Callable[..., Path]
+
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=6")
+CODING = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return load_vocabulary()
+
+
+@pytest.fixture(scope="module")
+def clips(make: Make) -> dict[str, Clip]:
+    """Night and then day; a slow picture; one that rushes by; one without colour."""
+    filters = {
+        "night then day": "eq=brightness='if(lt(t,3),-0.42,0.12)':eval=frame",
+        "slow": "noise=alls=6:allf=t",
+        "rushing": "scroll=horizontal=0.02",
+        "old film": "hue=s=0",
+    }
+    pictures = {"slow": ("-f", "lavfi", "-i", "smptehdbars=size=320x180:rate=30:duration=6")}
+    made = {
+        name: make(*pictures.get(name, PICTURE), "-vf", one, *CODING, f"{name} 2019.mp4")
+        for name, one in filters.items()
+    }
+    return {name: analyze_file(probe(path), name).clip for name, path in made.items()}
+
+
+def found(query: str, clips: dict[str, Clip], vocabulary: Vocabulary, *without: str) -> Found:
+    return find_moments(list(clips.values()), parse_query(query, vocabulary, without=without), vocabulary)
+
+
+def best(query: str, clips: dict[str, Clip], vocabulary: Vocabulary, *without: str) -> str:
+    first = found(query, clips, vocabulary, *without).moments[0]
+    assert first.score > 0.4
+    return next(name for name, clip in clips.items() if clip is first.clip)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("show me dark clips", "night then day"),
+        ("fast action", "rushing"),
+        ("black and white", "old film"),
+        ("the old film", "old film"),
+        ("calm and colourful", "slow"),
+        ("slow 2019", "slow"),
+    ],
+)
+def test_what_is_described_comes_first(
+    query: str, expected: str, clips: dict[str, Clip], vocabulary: Vocabulary
+) -> None:
+    assert best(query, clips, vocabulary) == expected
+
+
+def test_a_moment_is_where_it_is_seen(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
+    one = {"night then day": clips["night then day"]}
+    dark, bright = (found(query, one, vocabulary).moments[0] for query in ("dark", "bright"))
+    assert 0 <= dark.start < dark.best < dark.end <= 3.6
+    assert 2.4 <= bright.start < bright.best < bright.end <= 6.1
+    assert dark.why["dark"] > 0.7
+
+
+@pytest.mark.parametrize("query", ["colourful -fast", "colourful, not fast", "colourful without action"])
+def test_what_is_not_wanted_is_not_found(query: str, clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
+    found_clips = {moment.clip.name for moment in found(query, clips, vocabulary).moments if moment.score > 0.3}
+    assert found_clips
+    assert "rushing 2019.mp4" not in found_clips
+    again = found("colourful", clips, vocabulary, "fast", "slow").moments
+    assert all(moment.clip.name.startswith("night") for moment in again if moment.score > 0.3)
+
+
+def test_words_that_mean_nothing_here_are_told(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
+    result = found("dark submarine", clips, vocabulary)
+    assert result.unknown == ("submarine",)
+    assert result.moments[0].score > 0.4  # the rest counts
+
+
+def test_nothing_is_a_possible_answer(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
+    assert max((moment.score for moment in found("happy people", clips, vocabulary).moments), default=0.0) < 0.1
+
+
+@pytest.mark.parametrize("query", ["", "the of", "?!"])
+def test_a_query_for_nothing_is_refused(query: str, vocabulary: Vocabulary) -> None:
+    with pytest.raises(UserError, match="asks for nothing"):
+        parse_query(query, vocabulary)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_understood_or_refused(text: str) -> None:
+    vocabulary = load_vocabulary()
+    try:
+        query = parse_query(text, vocabulary)
+    except UserError:
+        return
+    assert {*query.wanted, *query.unwanted} <= set(vocabulary.concepts)
+    assert query.wanted or query.words or query.unwanted or query.unwanted_words
+
+
+def test_tags_say_what_a_shot_shows(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
+    (rushing,) = tag_shots(clips["rushing"], vocabulary)
+    assert "fast" in rushing.tags
+    assert "grey" not in rushing.tags
+    assert (rushing.start, round(rushing.end)) == (0, 6)
+    assert list(rushing.tags.values()) == sorted(rushing.tags.values(), reverse=True)
+    assert "grey" in next(tag_shots(clips["old film"], vocabulary)).tags
+
+
+class TestOwnWords:
+    def write(self, text: str) -> None:
+        config.settings_dir().mkdir(parents=True, exist_ok=True)
+        (config.settings_dir() / "words.toml").write_text(text, "utf-8")
+
+    def test_they_are_used(self, clips: dict[str, Clip]) -> None:
+        self.write('[noir]\nwords = ["film noir"]\nsignals = [{ signal = "light", from = 90, to = 40 }]\n')
+        vocabulary = load_vocabulary()
+        assert parse_query("film noir", vocabulary).wanted == ("noir",)
+        assert best("film noir", clips, vocabulary) == "night then day"
+        assert "people" in vocabulary.concepts
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("[noir", "cannot be read"),
+            ('[noir]\nwords = ["noir"]\n', "noir.signals"),
+            ('[noir]\nwords = ["x"]\nsignals = [{ signal = "smell", from = 1, to = 2 }]\n', "noir.signals"),
+        ],
+    )
+    def test_a_mistake_is_told(self, text: str, told: str) -> None:
+        self.write(text)
+        with pytest.raises(ConfigError, match=told):
+            load_vocabulary()
