@@ -205,3 +205,16 @@ def test_a_proxy_command_speaks_for_a_host_that_nobody_knows(ssh_server: Sshd, f
         assert done.out == "there\n"
 
     run(main)
+
+
+def test_a_file_that_is_not_there_is_never_taken_for_a_lost_connection(ssh_server: Sshd, far: Path) -> None:
+    """A command's code may come after the end of its output."""
+
+    async def main() -> None:
+        transport = ssh_transport(ssh_server, far)
+        for _ in range(30):
+            with pytest.raises(UnreachableError, match="nothing could not be moved"):
+                await read(transport, "nothing")
+        await transport.close()
+
+    run(main)

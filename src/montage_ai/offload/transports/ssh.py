@@ -163,6 +163,7 @@ class SshTransport(Transport):
                 if not block:
                     with self._not_stalling():
                         said = await process.stderr.read()
+                        await process.wait_closed()  # its code may come after the end of what it says
                     self._refuse(path, said, process.exit_status)
                 begun += block
             block = begun.split(f"{mark}\n".encode(), 1)[1]
