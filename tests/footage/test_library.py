@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def test_a_clip_is_found_under_the_name_it_has_now(tmp_path: Path, analysis: Ana
         clip = library.find(analysis.clip.facts.sha256, path=Path("renamed.mp4"))
     assert clip is not None
     assert clip.info.path == Path("renamed.mp4")
+
+
+def test_all_that_is_known_follows_what_becomes_of_the_files(tmp_path: Path, analysis: Analysis, plain: Path) -> None:
+    """Also where they were written just now, so that their stamps say nothing."""
+    first, second = (Path(shutil.copy(plain, tmp_path / name)) for name in ("a.mp4", "b.mp4"))
+    with Library(tmp_path / "library") as library:
+        library.remember(analysis)
+        assert list(library.clips()) == []
+        for path in (first, second):
+            library.digest(path)
+        assert [clip.name for clip in library.clips()] == ["a.mp4"]  # one content, once
+        first.unlink()
+        assert [clip.name for clip in library.clips()] == ["b.mp4"]
+        second.write_bytes(b"something else")
+        assert list(library.clips()) == []
 
 
 def test_what_is_not_known_is_none(tmp_path: Path) -> None:

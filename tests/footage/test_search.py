@@ -93,6 +93,7 @@ def test_words_that_mean_nothing_here_are_told(clips: dict[str, Clip], vocabular
     result = found("dark submarine", clips, vocabulary)
     assert result.unknown == ("submarine",)
     assert result.moments[0].score > 0.4  # the rest counts
+    assert found("submarine", clips, vocabulary).moments == []  # there is no rest
 
 
 def test_nothing_is_a_possible_answer(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:

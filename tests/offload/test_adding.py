@@ -47,6 +47,7 @@ def test_what_stands_there_stays_as_it_is(path: Path) -> None:
         ("x", "ssh", {"host": "x", "password": "hunter2"}, "no setting 'password'"),
         ("x", "ssh", {"host": "x", "port": "many"}, "port is 'many'"),
         ("x", "ssh", {"host": "x", "kind": "ray"}, "kind"),
+        ("x", "ray", {"address": "nonsense"}, "address cannot be 'nonsense'"),
         ("x", "ssh", {"host": "x", "check_host_key": "false"}, "proxy_command"),
     ],
 )

@@ -63,6 +63,10 @@ class Clip:
             return int(self.ticks[frame]) * picture.time_base
         return int(self.ticks[-1]) * picture.time_base + 1 / picture.fps
 
+    def seconds(self, first: int, end: int) -> tuple[float, float]:
+        """Where the stretch from frame ``first`` to before ``end`` begins and ends; 0 and 0 for a photo."""
+        return (0.0, 0.0) if self.is_photo else (float(self.time_of(first)), float(self.time_of(end)))
+
     @cached_property
     def times(self) -> NDArray[np.float64]:
         """Seconds from the first frame, shape (frames,)."""

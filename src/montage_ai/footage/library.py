@@ -23,6 +23,8 @@ from montage_ai.media.database import Database
 from montage_ai.media.files import digest_of, is_settled, sha256
 
 _SIGNED = (1 << 63) - 1
+_UNSETTLED = (-1, -1, -1)
+"""In place of the stamp of a file that may still be written to: no file has it, so that it is read again."""
 
 _SCHEMA = """
 CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, sha256 TEXT NOT NULL);
@@ -61,8 +63,8 @@ class Library:
         if (known := self._known(path, stat)) is not None:
             return known
         digest = digest_of(path) if on_bytes is None else sha256(path, on_bytes)
-        if is_settled(stat):
-            self._db.write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", str(path), *_stamp(stat), digest)
+        stamp = _stamp(stat) if is_settled(stat) else _UNSETTLED
+        self._db.write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", str(path), *stamp, digest)
         return digest
 
     def knows(self, path: Path) -> bool:
@@ -85,13 +87,12 @@ class Library:
         return Clip(facts, arrays.pop("ticks"), arrays)
 
     def clips(self) -> Iterator[Clip]:
-        """All that is known and still there, each content once, by path."""
+        """All that is known and still there as it was, each content once, by path. What may have changed is read."""
         seen = set[str]()
-        for name, *stamp, digest in self._db.all("SELECT path, size, mtime_ns, inode, sha256 FROM files ORDER BY path"):
+        for (name,) in self._db.all("SELECT path FROM files ORDER BY path"):
             path = Path(name)
-            if digest in seen or not path.is_file() or _stamp(path.stat()) != tuple(stamp):
-                continue
-            if clip := self.find(digest, path=path):
+            digest = self.digest(path) if path.is_file() else ""
+            if digest not in seen and (clip := self.find(digest, path=path)):
                 seen.add(digest)
                 yield clip
 

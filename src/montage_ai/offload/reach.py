@@ -48,7 +48,7 @@ class Reach(Generic[W]):
             place.condition, place.cold = Condition.NEW, True
         elif not isinstance(error, UnreachableError):
             if place.condition is not Condition.OUT:
-                self._book.notice(f"{error} {place.name} is not used any more in this run.")
+                self._book.notice(f"{place.name} is not used any more in this run: {error}")
             place.condition, place.error = Condition.OUT, error
         elif place.condition is not Condition.AWAY:
             place.silences += 1

@@ -101,6 +101,8 @@ def told(fault: ErrorDetails, allowed: Sequence[str]) -> tuple[str, str]:
         return f"{name!r} is missing.", f"Allowed are: {', '.join(allowed)}."
     if fault["type"].startswith("union_tag"):
         return f"{'.'.join(map(str, fault['loc']))} has no valid kind.", f"Set kind to one of: {', '.join(KINDS)}."
+    if fault["type"] == "string_pattern_mismatch":
+        return f"{name} cannot be {fault['input']!r}.", "docs/offloading.md says what it looks like."
     if fault["type"] == "value_error":
         return f"{fault['msg'].removeprefix('Value error, ')}.", "Change it."
     return f"{name} is {fault['input']!r}: {fault['msg'].lower()}.", "Change it."

@@ -54,7 +54,9 @@ def find_moments(clips: Sequence[Clip], query: Query, vocabulary: Vocabulary) ->
     """The moments of ``clips`` that answer ``query``, also those that hardly do."""
     names = {id(clip): _words_of(clip) for clip in clips}
     known = [word for word in query.words if any(word in words for words in names.values())]
-    moments = [moment for clip in clips for moment in _in_clip(clip, query, known, names[id(clip)], vocabulary)]
+    is_known = query.wanted or known or query.unwanted or query.unwanted_words  # else all would fit
+    looked = clips if is_known else ()
+    moments = [moment for clip in looked for moment in _in_clip(clip, query, known, names[id(clip)], vocabulary)]
     moments.sort(key=lambda moment: (-moment.score, moment.clip.name, moment.start))
     return Found(moments, tuple(word for word in query.words if word not in known))
 
@@ -92,8 +94,7 @@ def _in_shot(clip: Clip, score: Series, wanted: dict[str, Series], first: int, e
         span = slice(first + low, first + high)
         yield Moment(
             clip,
-            float(clip.time_of(first + low)) if not clip.is_photo else 0.0,
-            float(clip.time_of(first + high)) if not clip.is_photo else 0.0,
+            *clip.seconds(first + low, first + high),
             float(clip.time_of(first + best)),
             peak,
             {name: float(one[span].mean()) for name, one in wanted.items()},

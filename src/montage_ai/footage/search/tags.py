@@ -25,10 +25,8 @@ class Tagged:
 
 def tag_shots(clip: Clip, vocabulary: Vocabulary) -> Iterator[Tagged]:
     """Each shot of ``clip`` with its tags."""
-    measured = signals(clip)
-    there = {name: concept.holds(measured) for name, concept in vocabulary.concepts.items()}
+    there = vocabulary.hold(signals(clip))
     for shot in clip.facts.shots:
         means = {name: float(holds[shot.first : shot.end].mean()) for name, holds in there.items()}
         kept = sorted((name for name, mean in means.items() if mean >= _LEAST), key=lambda name: -means[name])
-        start, end = (0.0 if clip.is_photo else float(clip.time_of(frame)) for frame in (shot.first, shot.end))
-        yield Tagged(clip, start, end, {name: means[name] for name in kept})
+        yield Tagged(clip, *clip.seconds(shot.first, shot.end), {name: means[name] for name in kept})

@@ -29,15 +29,12 @@ from montage_ai.errors import (
 )
 from montage_ai.media.files import telling_disk_errors
 from montage_ai.offload.program import program
-from montage_ai.offload.ray.messages import Compute, Nodes, Source
+from montage_ai.offload.ray.messages import MADE_HERE, Compute, Nodes, Source
 from montage_ai.parallel import cores
 from montage_ai.worker import cluster as far
 from montage_ai.worker import environment
 from montage_ai.worker.jobdir import OutputFile, Result
 from montage_ai.worker.machine import Machine
-
-LOCAL = "local"
-"""The address of a cluster that is made on this machine, and ends with the driver."""
 
 OnShare = Callable[[float], None]
 
@@ -275,7 +272,7 @@ def _last_line(error: BaseException) -> str:
 
 def _connect(address: str) -> None:
     _knock(address)
-    own = {"include_dashboard": False, "num_cpus": cores()} if address == LOCAL else {}
+    own = {"include_dashboard": False, "num_cpus": cores()} if address == MADE_HERE else {}
     with tempfile.TemporaryDirectory(prefix="montage-ai-") as folder:
         with zipfile.ZipFile(io.BytesIO(program().content)) as archive:
             archive.extractall(folder)

@@ -15,6 +15,7 @@ from montage_ai.offload.executors.executor import OnDone
 from montage_ai.offload.executors.far import FarExecutor
 from montage_ai.offload.program import program
 from montage_ai.offload.ray.messages import (
+    MADE_HERE,
     Compute,
     Computed,
     Connect,
@@ -157,7 +158,7 @@ class RayExecutor(FarExecutor):
         kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token} if self._token is not None else {}
-        tries = {} if self._address == "local" else {"RAY_NUM_REDIS_GET_RETRIES": "8"}  # seconds; it listens already
+        tries = {} if self._address == MADE_HERE else {"RAY_NUM_REDIS_GET_RETRIES": "8"}  # seconds; it listens already
         return {**tries, **kept, **ours, **token}
 
 

@@ -10,6 +10,9 @@ from montage_ai.tasks.task import AnyPath
 from montage_ai.worker.jobdir import Failure, JobSpec, Result
 from montage_ai.worker.machine import Machine
 
+MADE_HERE = "local"
+"""The address of a cluster that is made on this machine, and ends with the driver."""
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
