@@ -108,9 +108,9 @@ def both_roads(cgpu_double: Cgpu, colab: Colab, far: Path) -> CgpuTransport:
     return CgpuTransport(slow, JupyterTransport(access, str(far)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    """A Ray cluster of one node; more may join."""
+    """A Ray cluster of one node; more may join. (Tests of other modules end all child processes.)"""
     with ray_cluster(processors=2) as running:
         yield running
 
@@ -119,10 +119,10 @@ class Kept(RayExecutor):
     """Goes from test to test: Ray takes ten seconds to start."""
 
     async def close(self) -> None:
-        """It is ended after the last test."""
+        """It is ended after the module's last test."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_executor(cluster: RayCluster) -> Iterator[RayExecutor]:
     executor = Kept("box", cluster.address, token=cluster.token)
     yield executor
