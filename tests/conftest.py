@@ -13,8 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
+from benchmarks.tiny_clip import train
 from montage_ai.media.ffmpeg import ffmpeg_path
 
 # The suite tries the same examples on every machine, so that what fails there fails here; exploring tries new ones. No
@@ -236,3 +238,16 @@ def until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def shapes_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny CLIP that knows drawn shapes by their colour, trained once for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shapes-model"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            draft = folder.with_suffix(".draft")
+            train(draft)
+            draft.rename(folder)
+    return folder

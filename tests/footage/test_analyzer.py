@@ -31,7 +31,7 @@ def test_every_kind_of_clip_is_measured_frame_by_frame(request: pytest.FixtureRe
     assert all(np.isfinite(values).all() for values in clip.arrays.values())
     assert clip.facts.shots[0].first == 0
     assert clip.facts.shots[-1].end == frames
-    assert analysis.thumbnails
+    assert analysis.pictures
     assert (clip.facts.damage is not None) == (kind == "truncated")
 
 
@@ -45,7 +45,7 @@ def test_a_photo_is_one_frame_of_the_size_it_is_shown_in(turned_photo: Path) -> 
     clip = analysis.clip
     assert clip.is_photo
     assert (clip.info.picture.width, clip.info.picture.height) == (80, 120)
-    assert len(clip.ticks) == len(analysis.thumbnails) == 1
+    assert len(clip.ticks) == len(analysis.pictures) == 1
 
 
 def test_the_analysis_stops_when_it_is_told_to(plain: Path) -> None:

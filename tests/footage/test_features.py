@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -14,11 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from montage_ai.footage.features import Faces, FrameMeasures, SampleMeasures, Thumbnails
-from montage_ai.media.decode import Frame, decode_pass, photo_frame
+from montage_ai.footage.features import PACK_BYTES, Faces, FrameMeasures, FramePack, Pictures, SampleMeasures
+from montage_ai.media.decode import Frame, Plane, decode_pass, photo_frame
 from montage_ai.media.probe import probe
 
 WIDTH, HEIGHT = 320, 180
+
+Make = Callable[..., Path]
+
+CODING = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
 
 
 def texture(seed: int = 0) -> np.ndarray:
@@ -151,11 +156,53 @@ def test_a_sample_is_taken_of_every_period_that_has_a_frame(rate: int, fps: int,
     assert samples.arrays()["sample_time"] == pytest.approx(list(firsts.values()))
 
 
-def test_one_thumbnail_a_second_upright(rotated: Path) -> None:
-    thumbnails = Thumbnails(side=64)
-    decode_pass(probe(rotated), [thumbnails])
-    assert [seconds for seconds, _ in thumbnails.pack] == [0.0, 1.0]
-    assert cv2.imdecode(np.frombuffer(thumbnails.pack[0][1], np.uint8), cv2.IMREAD_COLOR).shape == (64, 36, 3)
+def packed(path: Path, *cuts: int) -> Pictures:
+    """The frame pack of a clip whose shots begin at the frames ``cuts``."""
+    info, pack = probe(path), FramePack()
+    decoded = decode_pass(info, [pack])
+    edges = [0, *cuts, len(decoded.ticks)]
+    times = [*(Fraction(int(tick)) * info.picture.time_base for tick in decoded.ticks), Fraction(10**6)]
+    return pack.finish(info, [(times[a], times[b]) for a, b in pairwise(edges)])
+
+
+def read(jpeg: bytes) -> Plane:
+    return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+class TestFramePack:
+    def test_one_picture_a_second_upright_and_no_larger_than_it_was(self, rotated: Path) -> None:
+        pictures = packed(rotated)
+        assert [seconds for seconds, _ in pictures.pack] == [0.0, 1.0]
+        assert read(pictures.pack[0][1]).shape == (320, 180, 3)
+        assert list(pictures.new) == [1, 1]
+
+    def test_the_shorter_side_is_what_models_look_at(self, make: Make) -> None:
+        clip = make("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30:duration=1", *CODING, "large.mp4")
+        assert read(packed(clip).pack[0][1]).shape == (256, 456, 3)
+
+    def test_every_shot_has_one_however_short(self, make: Make) -> None:
+        """Two shots within a second: the first is found as it passes, the second, much like the one before, is not."""
+        colours = [("red", 0.4), ("0x00a000", 0.2), ("0x00a800", 0.2), ("blue", 0.6)]
+        inputs = [
+            part
+            for name, seconds in colours
+            for part in ("-f", "lavfi", "-i", f"color={name}:size=320x180:rate=30:duration={seconds}")
+        ]
+        clip = make(*inputs, "-filter_complex", "concat=n=4", *CODING, "short.mp4")
+        pictures = packed(clip, 12, 18, 24)
+        assert [round(30 * seconds) for seconds, _ in pictures.pack] == [0, 12, 21, 30]
+        greens = [int(read(jpeg)[90, 160, 1]) for _, jpeg in pictures.pack]
+        assert greens[2] > greens[1] > 100 > greens[3]
+
+    def test_repeats_are_told_and_small_changes_are_none(self, make: Make) -> None:
+        dot = "drawbox=x=140:y=80:w=24:h=24:color=white:t=fill:enable='gte(t,2)'"
+        source = ("-f", "lavfi", "-i", "color=gray:size=320x180:rate=30:duration=4", "-vf", dot)
+        assert list(packed(make(*source, *CODING, "dot.mp4")).new) == [1, 0, 1, 0]
+
+    def test_what_cannot_be_made_small_is_made_worse(self, make: Make) -> None:
+        noise = ("-f", "lavfi", "-i", "nullsrc=size=1280x720:rate=30:duration=1,geq=random(1)*255:128:128")
+        clip = make(*noise, "-c:v", "libx264", "-preset", "ultrafast", "-qp", "10", "-pix_fmt", "yuv420p", "noise.mp4")
+        assert 0 < len(packed(clip).pack[0][1]) <= 1.5 * PACK_BYTES
 
 
 def test_no_faces_in_a_test_pattern(plain: Path) -> None:
@@ -177,7 +224,7 @@ def test_real_faces_are_found_within_the_picture(shared: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 2), (720, 8), (8, 720)])
 def test_pictures_of_extreme_shapes_are_measured(shape: tuple[int, int]) -> None:
-    consumers: list[Callable[[Frame], None]] = [FrameMeasures().push, SampleMeasures().push, Thumbnails().push]
+    consumers: list[Callable[[Frame], None]] = [FrameMeasures().push, SampleMeasures().push, FramePack().push]
     for value in (10, 200):
         for push in consumers:
             push(frame_of(np.full(shape, value, np.uint8)))

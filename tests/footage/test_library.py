@@ -76,7 +76,7 @@ def test_what_is_not_known_is_none(tmp_path: Path) -> None:
 
 
 def test_the_thumbnail_nearest_to_the_middle_of_what_is_shown(tmp_path: Path, analysis: Analysis) -> None:
-    (_, first), (_, second) = analysis.thumbnails
+    (_, first), (_, second) = analysis.pictures
     digest = analysis.clip.facts.sha256
     with Library(tmp_path) as library:
         library.remember(analysis)
@@ -164,9 +164,18 @@ class TestAnotherSchema:
         assert caught.value.hint
         assert (tmp_path / "library.sqlite").read_bytes() == before
 
-    def test_that_is_our_own_is_opened(self, tmp_path: Path) -> None:
-        self.version(tmp_path, 1)
-        Library(tmp_path).close()
+    def test_that_is_older_is_brought_to_ours_with_all_it_holds(self, tmp_path: Path, analysis: Analysis) -> None:
+        digest = analysis.clip.facts.sha256
+        with Library(tmp_path) as library:
+            library.remember(analysis)
+        with sqlite3.connect(tmp_path / "library.sqlite") as db:
+            db.executescript("DROP TABLE models; DROP TABLE vectors; PRAGMA user_version = 1;")
+        db.close()
+        with Library(tmp_path) as library:
+            assert library.has(digest)
+            vectors = np.ones((1, 1), np.float16)
+            library.vectors.add("model", "model", "{}", 1, [(digest, 0.0)], vectors)
+            assert list(library.vectors.rows("model", 1)) == [digest]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

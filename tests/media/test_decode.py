@@ -37,7 +37,7 @@ class Watcher:
         self.times.append(frame.time)
         self.luma.append(frame.luma.copy())
         if self.bgr is None:
-            self.bgr, self.upright = frame.bgr(320), frame.upright_luma(320)
+            self.bgr, self.upright = frame.bgr(320, 320), frame.upright_luma(320)
 
 
 def watch(path: Path, *, threads: int = 1) -> tuple[Watcher, Decoded]:
@@ -225,7 +225,7 @@ def test_a_photo_is_one_frame_at_zero(turned_photo: Path) -> None:
     frame = photo_frame(read_photo(turned_photo))
     assert (frame.index, frame.time) == (0, 0)
     assert frame.luma.shape[0] == ANALYSIS_SIDE > frame.luma.shape[1]
-    assert frame.bgr(120).shape == (120, 80, 3)
+    assert frame.bgr(80, 120).shape == (120, 80, 3)
 
 
 def test_b_frames_in_avi_are_all_seen_and_in_order(make: FFmpeg, plain: Path) -> None:

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from montage_ai import config
 from montage_ai.api.montage import analyze
 from montage_ai.errors import UserError
 from montage_ai.events import Emit, ignore
 from montage_ai.footage.clip import Clip
+from montage_ai.footage.features import PACK_LONGER, PACK_SHORTER
 from montage_ai.footage.library import Library
-from montage_ai.footage.search import Found, Moment, Tagged, find_moments, load_vocabulary, parse_query, tag_shots
+from montage_ai.footage.sampling import SAMPLER_VERSION
+from montage_ai.footage.search import (
+    Found,
+    Looks,
+    Moment,
+    Query,
+    Tagged,
+    ask,
+    find_moments,
+    load_vocabulary,
+    parse_query,
+    tag_shots,
+)
+from montage_ai.footage.sight import Reader, known_sight
+from montage_ai.media.decode import frame_at
 from montage_ai.media.files import write_atomically
+from montage_ai.media.photos import read_photo
+from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.models.image_text import Picture
 from montage_ai.render.sheet import Card, sheet_html
 
 
@@ -21,15 +42,61 @@ def search(
     footage: Sequence[Path | str] = (),
     *,
     without: Iterable[str] = (),
+    like: Path | str | None = None,
     emit: Emit = ignore,
 ) -> Found:
     """The moments of ``footage`` that ``query`` describes, the best first; of all that is known where none is given.
 
-    Nothing of ``without`` is to be seen in them. What is new in ``footage`` is looked at first. Raises ``UserError``.
+    Nothing of ``without`` is to be seen in them. ``like`` is a picture, or a video and a second (``clip.mp4@12.5``):
+    what looks like that. What is new in ``footage`` is looked at first, but not by a model: that is ``index``. Raises
+    ``UserError``.
     """
     vocabulary = load_vocabulary()
-    asked = parse_query(query, vocabulary, without=without)
-    return find_moments(_clips(footage, emit), asked, vocabulary)
+    others = list(without)
+    asked = parse_query(query, vocabulary, without=others) if query or like is None else Query((), ())
+    clips = _clips(footage, emit)
+    with Library(config.data_dir()) as library:
+        looks = _ask(asked, like, library, emit)
+    return find_moments(clips, asked, vocabulary, looks)
+
+
+def _ask(query: Query, like: Path | str | None, library: Library, emit: Emit) -> Looks | None:
+    """What the model says that has seen most lately; None where none has."""
+    used = library.vectors.models()
+    if not used:
+        if like is not None:
+            raise UserError("No model has seen any footage.", hint="Run `montage-ai index FOOTAGE` first.")
+        return None
+    known = used[0]
+    reader = Reader(known_sight(known), library, emit)
+    return ask(
+        query,
+        None if like is None else reader.picture(_picture(like)),
+        library.vectors.matrix(known),
+        library.vectors.rows(known.identity, SAMPLER_VERSION),
+        reader,
+    )
+
+
+def _picture(place: Path | str) -> Picture:
+    """A photo, or the frame of a video at a second, RGB."""
+    path, _, second = str(place).rpartition("@")
+    if Path(place).exists() or not path:
+        path, second = str(place), "0"
+    try:
+        time = Fraction(second)
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"has no second {second!r}.", file=path, hint="Write it like clip.mp4@12.5.") from None
+    info = probe(Path(path))
+    picture = read_photo(info.path) if info.kind == "photo" else _frame(info, time)
+    return np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def _frame(info: MediaInfo, time: Fraction) -> Picture:
+    frame = frame_at(info, time) if time >= 0 else None
+    if frame is None:
+        raise UserError(f"has no picture at {float(time):g} s.", file=info.path, hint="Name an earlier second.")
+    return frame.bgr(PACK_SHORTER, PACK_LONGER)
 
 
 def tags(footage: Sequence[Path | str] = (), *, emit: Emit = ignore) -> list[Tagged]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "offload": ("offload:COMMANDS", "Other machines: allow them, ask how they are, plan, measure."),
     "jobs": ("jobs:COMMANDS", "The heavy steps: list, watch, retry, cancel."),
     "analyze": ("inspect:analyze", "Look at footage: its shots, and how good they are."),
+    "index": ("index:index", "Look at footage once, so that it can be searched."),
     "search": ("search:search", "Find moments by describing them."),
     "tags": ("search:tags", "What each shot shows."),
     "beats": ("inspect:beats", "Find the beats of a piece of music."),

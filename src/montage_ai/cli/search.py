@@ -22,15 +22,19 @@ _Folders = Annotated[list[Path] | None, typer.Option("--in", help="Folders and f
 
 
 def search(
-    query: Annotated[str, typer.Argument(help='What is to be seen, like "happy people -night".')],
+    query: Annotated[str, typer.Argument(help='What is to be seen, like "happy people -night".')] = "",
     folders: _Folders = None,
     without: Annotated[list[str] | None, typer.Option(help="What is not to be seen.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="A picture, or a video and a second (clip.mp4@12.5): what looks like that.")
+    ] = None,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="How well it must fit.")] = 0.3,
     count: Annotated[int, typer.Option("-n", min=1, help="How many moments.")] = 20,
     sheet: Annotated[Path | None, typer.Option(help="A page of pictures that play: .html.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Find moments: people, smiles, motion, light, colour, and words of names and dates."""
+    """Find moments by what is to be seen: of indexed footage anything that a model knows, else people, smiles, motion,
+    light, colour, and words of names and dates."""
     from montage_ai.api import search as api
     from montage_ai.api.outputs import check_writable
 
@@ -39,7 +43,7 @@ def search(
             raise UserError("is not .html.", file=sheet, hint="Give the page such a name.")
         check_writable(sheet)
     with showing(as_json=json) as emit:
-        found = api.search(query, folders or [], without=without or [], emit=emit)
+        found = api.search(query, folders or [], without=without or [], like=like, emit=emit)
     moments = [moment for moment in found.moments if moment.score >= min_score][:count]
     if sheet is not None:
         api.write_sheet(query, moments, sheet)

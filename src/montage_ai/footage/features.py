@@ -1,10 +1,11 @@
 """What can be measured on the frames of a clip without any model. Consumers of the decode pass.
 
-``FrameMeasures`` looks at every frame, ``SampleMeasures`` at two a second, ``Faces`` and ``Thumbnails`` at one.
+``FrameMeasures`` looks at every frame, ``SampleMeasures`` at two a second, ``Faces`` and ``FramePack`` at one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -15,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.media.decode import Frame, Plane
+from montage_ai.media.decode import Frame, Plane, frame_at
+from montage_ai.media.probe import MediaInfo
 from montage_ai.media.stills import encode_jpeg
 
 Array = NDArray[np.float32]
@@ -30,6 +32,14 @@ _STILL = 0.3  # pixels
 _PARTS = (6, 4)
 _FACE_STEP = 1.35  # between the sizes that are tried: 1.2 finds hardly more, and takes two thirds longer
 _LAYOUT = (4, 4)
+
+PACK_SHORTER, PACK_LONGER, PACK_BYTES = 256, 512, 20_000
+"""Sides in pixels (models look at about 256 by 256) and bytes of a picture of the frame pack, at most."""
+
+_TINY = (32, 18)
+_JUMP = 8.0  # grey levels from frame to frame, on average: a new shot may begin there
+_APART = Fraction(1, 5)  # seconds between such frames
+_NOISE, _SPOT = 1.0, 10.0  # grey levels, on average and anywhere, below which a picture repeats another
 
 
 class FrameMeasures:
@@ -166,19 +176,82 @@ class Faces:
             self.found.append(Face(float(frame.time), x / width, y / height, w / width, h / height, smile))
 
 
-@dataclass
-class Thumbnails:
-    """One small JPEG a second, for pictures of shots. ``pack`` holds (seconds, JPEG bytes)."""
+class FramePack:
+    """One small JPEG a second, and at least one of every shot: for people, and for models that look at pictures."""
 
-    side: int = 256
-    pack: list[tuple[float, bytes]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         self._due = _Every(1.0)
+        self._before: Plane | None = None
+        self._last = Fraction(0)
+        self._regular: list[Picture] = []
+        self._extra: list[Picture] = []
 
     def push(self, frame: Frame) -> None:
+        tiny = _tiny(frame)
+        before, self._before = self._before, tiny
         if self._due(frame.time):
-            self.pack.append((float(frame.time), encode_jpeg(frame.bgr(self.side))))
+            self._regular.append(_picture(frame, tiny))
+        elif before is not None and _differ(before, tiny) > _JUMP and frame.time - self._last >= _APART:
+            self._last = frame.time
+            self._extra.append(_picture(frame, tiny))
+
+    def finish(self, info: MediaInfo, spans: Sequence[tuple[Fraction, Fraction]]) -> Pictures:
+        """All pictures in order. ``spans`` are the shots' first moments, and those at which they have ended."""
+        chosen = list(self._regular)
+        for start, end in spans:
+            if not any(start <= one.time < end for one in self._regular):
+                inside = [one for one in self._extra if start <= one.time < end] or _looked_up(info, start, end)
+                chosen += inside[:1]
+        chosen.sort(key=lambda one: one.time)
+        return Pictures(tuple((float(one.time), one.jpeg) for one in chosen), np.array(_are_new(chosen), np.float32))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Seconds and JPEG of each, and for each 1 where it differs from the last one before it that did, else 0."""
+
+    pack: tuple[tuple[float, bytes], ...]
+    new: Array
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the pack, with the little of it by which repeats are told."""
+
+    time: Fraction
+    jpeg: bytes
+    tiny: Plane
+
+
+def _picture(frame: Frame, tiny: Plane) -> Picture:
+    return Picture(frame.time, encode_jpeg(frame.bgr(PACK_SHORTER, PACK_LONGER), most=PACK_BYTES), tiny)
+
+
+def _looked_up(info: MediaInfo, start: Fraction, end: Fraction) -> list[Picture]:
+    """A picture from the middle of a short shot in which none was taken."""
+    frame = frame_at(info, (start + end) / 2) or frame_at(info, start)
+    return [_picture(frame, _tiny(frame))] if frame is not None and start <= frame.time < end else []
+
+
+def _are_new(pictures: Sequence[Picture]) -> list[bool]:
+    new, last = list[bool](), None
+    for one in pictures:
+        new.append(last is None or _is_another(last, one.tiny))
+        last = one.tiny if new[-1] else last
+    return new
+
+
+def _tiny(frame: Frame) -> Plane:
+    return np.asarray(cv2.resize(frame.luma, _TINY, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _differ(one: Plane, other: Plane) -> float:
+    return float(cv2.mean(cv2.absdiff(one, other))[0])
+
+
+def _is_another(one: Plane, other: Plane) -> bool:
+    """Whether something is to be seen in one picture that is not in the other, even if it is small."""
+    return _differ(one, other) > _NOISE or float(cv2.absdiff(one, other).max()) > _SPOT
 
 
 class _Every:

@@ -6,24 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from montage_ai.footage.clip import Clip, ClipFacts
-from montage_ai.footage.features import Faces, FrameMeasures, SampleMeasures, Thumbnails
+from montage_ai.footage.clip import Array, Clip, ClipFacts
+from montage_ai.footage.features import Faces, FrameMeasures, FramePack, SampleMeasures
 from montage_ai.footage.shots import Shot, ShotDetector, shots
 from montage_ai.media.decode import Consumer, decode_pass, photo_frame
 from montage_ai.media.photos import read_photo
 from montage_ai.media.probe import MediaInfo
 
-ANALYSIS_VERSION = 2
+ANALYSIS_VERSION = 3
 """Raise it when what is measured changes: clips are then analysed again."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A clip, and its thumbnails as (seconds, JPEG bytes)."""
+    """A clip, and its frame pack as (seconds, JPEG bytes)."""
 
     clip: Clip
-    thumbnails: list[tuple[float, bytes]]
+    pictures: tuple[tuple[float, bytes], ...]
 
 
 def analyze_file(
@@ -46,9 +47,9 @@ def analyze_file(
 def _analyze_video(
     info: MediaInfo, sha256: str, threads: int, faces: bool, on_seconds: Callable[[float], None]
 ) -> Analysis:
-    detector, measures, samples, thumbnails = ShotDetector(), FrameMeasures(), SampleMeasures(), Thumbnails()
+    detector, measures, samples, pack = ShotDetector(), FrameMeasures(), SampleMeasures(), FramePack()
     face_finder = Faces()
-    consumers: list[Consumer] = [detector, measures, samples, thumbnails, *([face_finder] if faces else [])]
+    consumers: list[Consumer] = [detector, measures, samples, pack, *([face_finder] if faces else [])]
     decoded = decode_pass(info, consumers, threads=threads, on_time=on_seconds)
     boundaries = detector.finish()
     facts = ClipFacts(
@@ -60,15 +61,22 @@ def _analyze_video(
         shots=shots(boundaries, len(decoded.ticks)),
         faces=tuple(face_finder.found),
     )
-    return Analysis(Clip(facts, decoded.ticks, measures.arrays() | samples.arrays()), thumbnails.pack)
+    return _put_together(facts, decoded.ticks, measures.arrays() | samples.arrays(), pack)
+
+
+def _put_together(facts: ClipFacts, ticks: NDArray[np.int64], arrays: dict[str, Array], pack: FramePack) -> Analysis:
+    clip = Clip(facts, ticks, arrays)
+    spans = [(clip.time_of(shot.first), clip.time_of(shot.end)) for shot in facts.shots]
+    pictures = pack.finish(facts.info, spans)
+    return Analysis(Clip(facts, ticks, arrays | {"picture_new": pictures.new}), pictures.pack)
 
 
 def _analyze_photo(info: MediaInfo, sha256: str, faces: bool) -> Analysis:
     picture = read_photo(info.path)
     info = _with_size(info, picture.shape[1], picture.shape[0])
     frame = photo_frame(picture)
-    measures, samples, thumbnails, face_finder = FrameMeasures(), SampleMeasures(), Thumbnails(), Faces()
-    consumers: list[Consumer] = [measures, samples, thumbnails, *([face_finder] if faces else [])]
+    measures, samples, pack, face_finder = FrameMeasures(), SampleMeasures(), FramePack(), Faces()
+    consumers: list[Consumer] = [measures, samples, pack, *([face_finder] if faces else [])]
     for consumer in consumers:
         consumer.push(frame)
     facts = ClipFacts(
@@ -80,7 +88,7 @@ def _analyze_photo(info: MediaInfo, sha256: str, faces: bool) -> Analysis:
         shots=(Shot(first=0, end=1),),
         faces=tuple(face_finder.found),
     )
-    return Analysis(Clip(facts, np.zeros(1, np.int64), measures.arrays() | samples.arrays()), thumbnails.pack)
+    return _put_together(facts, np.zeros(1, np.int64), measures.arrays() | samples.arrays(), pack)
 
 
 def _with_size(info: MediaInfo, width: int, height: int) -> MediaInfo:

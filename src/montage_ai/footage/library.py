@@ -2,7 +2,8 @@
 
     files       path, size, mtime_ns, inode -> SHA-256: a file is read once to know its identity
     clips       SHA-256 and analysis version -> the facts (JSON) and the measures (compressed arrays)
-    thumbnails  SHA-256 and analysis version -> the seconds and JPEG bytes
+    thumbnails  SHA-256 and analysis version -> the seconds and JPEG bytes of the frame pack
+    models, vectors  what models made of the pictures: see ``vectors``
     notes       kind, SHA-256 and version -> JSON: what other rooms want remembered of a file, like a beat grid
 
 Several programs may use one library at once (WAL). A library with a newer schema is refused politely.
@@ -19,6 +20,8 @@ import numpy as np
 
 from montage_ai.footage.clip import Clip, ClipFacts
 from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
+from montage_ai.footage.vectors import SCHEMA as VECTORS_SCHEMA
+from montage_ai.footage.vectors import Vectors
 from montage_ai.media.database import Database
 from montage_ai.media.files import digest_of, is_settled, sha256
 
@@ -45,7 +48,8 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "library.sqlite"
-        self._db = Database(self.path, _SCHEMA)
+        self._db = Database(self.path, _SCHEMA, VECTORS_SCHEMA)
+        self.vectors = Vectors(self._db, folder / "vectors")
 
     def close(self) -> None:
         self._db.close()
@@ -86,6 +90,11 @@ class Library:
             arrays = {name: stored[name] for name in stored.files}
         return Clip(facts, arrays.pop("ticks"), arrays)
 
+    def has(self, digest: str) -> bool:
+        """Whether a clip with this content has been analysed."""
+        query = "SELECT 1 FROM clips WHERE sha256 = ? AND version = ?"
+        return self._db.one(query, digest, ANALYSIS_VERSION) is not None
+
     def clips(self) -> Iterator[Clip]:
         """All that is known and still there as it was, each content once, by path. What may have changed is read."""
         seen = set[str]()
@@ -97,15 +106,28 @@ class Library:
                 yield clip
 
     def remember(self, analysis: Analysis) -> None:
-        """Keep a clip's analysis and thumbnails."""
+        """Keep a clip's analysis and pictures."""
         clip, key = analysis.clip, (analysis.clip.facts.sha256, ANALYSIS_VERSION)
         packed = io.BytesIO()
         np.savez_compressed(packed, allow_pickle=False, ticks=clip.ticks, **clip.arrays)
         with self._db.transaction() as db:
             row = (*key, clip.facts.model_dump_json(), packed.getvalue())
             db.execute("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)", row)
-            rows = [(*key, seconds, jpeg) for seconds, jpeg in analysis.thumbnails]
+            rows = [(*key, seconds, jpeg) for seconds, jpeg in analysis.pictures]
             db.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", rows)
+
+    def picture_times(self, digest: str) -> list[float]:
+        """The seconds of the clip's frame pack, ascending."""
+        query = "SELECT seconds FROM thumbnails WHERE sha256 = ? AND version = ? ORDER BY seconds"
+        return [float(seconds) for (seconds,) in self._db.all(query, digest, ANALYSIS_VERSION)]
+
+    def picture(self, digest: str, seconds: float) -> bytes:
+        """The JPEG of the frame pack at one of its ``picture_times``."""
+        query = "SELECT jpeg FROM thumbnails WHERE sha256 = ? AND version = ? AND seconds = ?"
+        row = self._db.one(query, digest, ANALYSIS_VERSION, seconds)
+        if row is None:
+            raise KeyError(seconds)
+        return bytes(row[0])
 
     def thumbnail(self, digest: str, low: float, high: float) -> bytes | None:
         """The JPEG from the clip's seconds ``low`` to ``high`` that is closest to their middle, or None."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from montage_ai.errors import MediaError
 from montage_ai.media.probe import MediaInfo, open_media, picture_stream, shown_at
+from montage_ai.media.stretch import seek, seek_margin
 
 Plane = NDArray[np.uint8]
 
@@ -56,9 +57,12 @@ class Frame:
         small = cv2.resize(self.full_luma(), (width, height), interpolation=cv2.INTER_AREA)
         return turn(small.astype(np.uint8, copy=False), self._rotation, self._mirrored)
 
-    def bgr(self, side: int) -> Plane:
-        """The frame upright as (height, width, 3) BGR, its longer side scaled to ``side`` pixels."""
-        width, height = _fit(round(self._full.width * self._sample_aspect), self._full.height, side)
+    def bgr(self, shorter: int, longer: int) -> Plane:
+        """The frame upright as (height, width, 3) BGR: as large as it is, or scaled down to ``shorter`` pixels on its
+        shorter side, or to ``longer`` on the other where that is less."""
+        width, height = round(self._full.width * self._sample_aspect), self._full.height
+        scale = min(1.0, max(shorter / min(width, height), 2 / min(width, height)), longer / max(width, height))
+        width, height = _fit(width, height, max(2, round(scale * max(width, height))))
         small = self._full.reformat(width, height, "bgr24", interpolation=Interpolation.AREA)
         return turn(small.to_ndarray().astype(np.uint8, copy=False), self._rotation, self._mirrored)
 
@@ -110,6 +114,11 @@ def decode_pass(
     return Decoded(np.array(ticks, np.int64), time_base, duration, reader.damage(duration, len(ticks)))
 
 
+def frame_at(info: MediaInfo, time: Fraction) -> Frame | None:
+    """The first frame at ``time`` seconds or later, found by seeking; None where there is none that can be decoded."""
+    return next((frame for frame in _Reader(info, 1, time) if frame.time >= time), None)
+
+
 def photo_frame(picture: Plane) -> Frame:
     """A photo ((height, width, 3) BGR, upright) as the one frame of a clip."""
     full = av.VideoFrame.from_ndarray(picture, "bgr24")
@@ -126,11 +135,12 @@ def turn(picture: Plane, rotation: int, mirrored: bool = False) -> Plane:
 
 
 class _Reader:
-    """Iterates over a clip's frames and counts what could not be decoded."""
+    """Iterates over a clip's frames, from a key frame before ``start`` on, and counts what could not be decoded."""
 
-    def __init__(self, info: MediaInfo, threads: int) -> None:
+    def __init__(self, info: MediaInfo, threads: int, start: Fraction = Fraction(0)) -> None:
         self.info = info
         self.threads = threads
+        self.start = start
         self.errors = 0
         self.broken_end: str | None = None
 
@@ -160,6 +170,8 @@ class _Reader:
                 return
             stream.thread_type = "FRAME" if self.threads > 1 else "NONE"
             stream.codec_context.thread_count = self.threads
+            if self.start:
+                seek(container, self.info, self.start - seek_margin(self.info, self.start))
             packets = container.demux(stream)
             last, step, in_order = 0, 1, container.format.name == "avi"
             while True:

@@ -9,13 +9,16 @@ from av.video.reformatter import Interpolation
 
 from montage_ai.media.decode import Plane
 
-_QUALITY = 82
+_QUALITIES = (82, 70, 55, 40, 25)
 
 
-def encode_jpeg(picture: Plane) -> bytes:
-    """``picture`` (BGR) as JPEG of good quality."""
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return data.tobytes()
+def encode_jpeg(picture: Plane, most: int | None = None) -> bytes:
+    """``picture`` (BGR) as JPEG: of good quality, or of as good a one as ``most`` bytes allow."""
+    for quality in _QUALITIES:
+        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if most is None or len(data) <= most:
+            break
+    return data
 
 
 def still(frame: av.VideoFrame, side: int = 256) -> bytes:

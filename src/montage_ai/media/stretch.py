@@ -66,13 +66,18 @@ def seek_margin(info: MediaInfo, start: Fraction) -> Fraction:
     return start
 
 
+def seek(container: av.container.InputContainer, info: MediaInfo, aim: Fraction) -> None:
+    """Go to a key frame at or before ``aim`` seconds from the clip's first frame, as far as the container can tell."""
+    origin = Fraction(container.start_time or 0, av.time_base)
+    container.seek(int((origin + info.picture.offset + aim) * av.time_base))
+
+
 def _begins_before(info: MediaInfo, aim: Fraction, start: Fraction) -> bool:
     picture = info.picture
     with open_media(info.path) as container:
         stream = picture_stream(container)
         assert stream is not None
-        origin = Fraction(container.start_time or 0, av.time_base)
-        container.seek(int((origin + picture.offset + aim) * av.time_base))
+        seek(container, info, aim)
         for packet in container.demux(stream):
             if packet.is_keyframe and packet.pts is not None:
                 return (packet.pts - picture.first_pts) * picture.time_base <= start

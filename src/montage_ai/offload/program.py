@@ -13,6 +13,7 @@ from pathlib import Path
 _TRAVELS = (
     "worker",
     "tasks",
+    "models",
     "media",
     "parallel.py",
     "processes.py",

@@ -27,7 +27,7 @@ class Pieces:
     @property
     def folders(self) -> tuple[Path, ...]:
         """All whose content can be made again."""
-        return (self._segments, self._sounds, self.scratch, self.cache / "results")
+        return (self._segments, self._sounds, self.scratch, self.cache / "results", self.cache / "packs")
 
     def segment(self, key: str) -> Path:
         return self._segments / f"{key}.mp4"

@@ -7,7 +7,11 @@ from importlib import import_module
 from montage_ai.errors import TaskError
 from montage_ai.tasks.task import Task
 
-_TASKS = {"stabilize": "montage_ai.tasks.stabilize:Stabilize", "trial": "montage_ai.tasks.trial:Trial"}
+_TASKS = {
+    "embed": "montage_ai.tasks.embed:Embed",
+    "stabilize": "montage_ai.tasks.stabilize:Stabilize",
+    "trial": "montage_ai.tasks.trial:Trial",
+}
 
 
 def task_names() -> list[str]:

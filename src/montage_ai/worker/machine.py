@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from montage_ai.errors import MontageError
-from montage_ai.parallel import cores
+from montage_ai.parallel import cores, memory
 
 _GIGA = 1e9
 
@@ -59,7 +58,7 @@ def this_machine(folder: Path) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         processor=_processor(),
         processors=cores(),
-        memory=_memory(),
+        memory=memory(),
         gpu=gpu,
         gpu_memory=gpu_memory,
         disk=shutil.disk_usage(folder).free / _GIGA,
@@ -99,16 +98,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return _said("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()
-
-
-def _memory() -> float:
-    """Of the machine, or less where the container that we are in may use less."""
-    limits = []
-    with contextlib.suppress(OSError, ValueError):
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min(limits, default=0) / _GIGA
 
 
 def _said(*command: str) -> str:

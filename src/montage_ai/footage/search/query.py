@@ -2,12 +2,14 @@
 
 happy people                    both
 people -night, people no night  the one, and not the other
+
+A model that looks at pictures is asked for the same in the user's own words.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from montage_ai.errors import UserError
@@ -15,9 +17,10 @@ from montage_ai.footage.search.vocabulary import Vocabulary
 
 _TOKEN = re.compile(r"-?\w+(?:[-'’]\w+)*")
 _NOT = frozenset({"no", "not", "without", "never"})
-_EMPTY = frozenset(
+_ASKING = frozenset("find show me clip clips shot shots scene scenes video videos footage moment moments".split())  # noqa: SIM905
+_EMPTY = _ASKING | frozenset(
     "a an the of on at in with and or to by from for my our some any all is are was were where who which that this"  # noqa: SIM905
-    " these find show me clip clips shot shots scene scenes video videos footage moment moments".split()
+    " these".split()
 )
 _LONGEST = 3  # words of a phrase
 
@@ -25,30 +28,74 @@ _LONGEST = 3  # words of a phrase
 @dataclass(frozen=True)
 class Query:
     """``wanted`` and ``unwanted`` are names of concepts; ``words`` and ``unwanted_words`` may stand in names of files,
-    folders and dates."""
+    folders and dates.
+
+    For a model, ``text`` and ``unwanted_texts`` say all of that but what is better measured, maybe nothing; ``terms``
+    are all words of ``text`` that mean something.
+    """
 
     wanted: tuple[str, ...]
     words: tuple[str, ...]
     unwanted: tuple[str, ...] = ()
     unwanted_words: tuple[str, ...] = ()
+    text: str = ""
+    unwanted_texts: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A phrase that means a concept, or a mere word, which may mean nothing."""
+
+    phrase: str
+    concept: str | None
+    wanted: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return self.concept is None and self.phrase in _EMPTY
 
 
 def parse_query(text: str, vocabulary: Vocabulary, *, without: Iterable[str] = ()) -> Query:
     """Understand ``text``; all of ``without`` is not wanted. Raises ``UserError`` where nothing is asked for."""
-    wanted, words, unwanted, unwanted_words = dict[str, None](), dict[str, None](), dict[str, None](), dict[str, None]()
-    for found, is_name, is_wanted in _parts(text, vocabulary):
-        target = (words if is_wanted else unwanted_words) if is_name else (wanted if is_wanted else unwanted)
-        target[found] = None
-    for other in without:
-        for found, is_name, _ in _parts(other, vocabulary):
-            (unwanted_words if is_name else unwanted)[found] = None
-    if not (wanted or words or unwanted or unwanted_words):
+    others = list(without)
+    parts = list(_parts(text, vocabulary))
+    wanted = [part for part in parts if part.wanted]
+    unwanted = [part for part in parts if not part.wanted]
+    unwanted += [part for other in others for part in _parts(other, vocabulary)]
+    if all(part.is_empty for part in [*wanted, *unwanted]):
         raise UserError(f"{text!r} asks for nothing.", hint='Describe a moment, like "happy people".')
-    return Query(tuple(wanted), tuple(words), tuple(unwanted), tuple(unwanted_words))
+    shown = [part for part in wanted if not vocabulary.is_measured(part.concept)]
+    return Query(
+        _concepts(wanted),
+        _words(wanted),
+        _concepts(unwanted),
+        _words(unwanted),
+        _text(shown),
+        tuple(filter(None, (_text([p]) for p in unwanted if not p.is_empty and not vocabulary.is_measured(p.concept)))),
+        tuple(dict.fromkeys(word for part in shown if not part.is_empty for word in part.phrase.split())),
+    )
 
 
-def _parts(text: str, vocabulary: Vocabulary) -> Iterable[tuple[str, bool, bool]]:
-    """Each part: a concept's name or a word, whether it is a mere word, and whether it is wanted."""
+def _concepts(parts: Iterable[_Part]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.concept for part in parts if part.concept is not None))
+
+
+def _words(parts: Iterable[_Part]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.phrase for part in parts if part.concept is None and not part.is_empty))
+
+
+def _text(parts: list[_Part]) -> str:
+    """In the user's words, less the request itself ("find clips with ..."); nothing where no more is left."""
+    phrases = [part.phrase for part in parts]
+    if all(part.is_empty for part in parts):
+        return ""
+    first = next(index for index, part in enumerate(parts) if not part.is_empty)
+    is_request = any(phrase in _ASKING for phrase in phrases[:first])
+    return " ".join(phrases[first:] if is_request else phrases)
+
+
+def _parts(text: str, vocabulary: Vocabulary) -> Iterator[_Part]:
     names = vocabulary.names
     tokens = _TOKEN.findall(text.lower().replace("’", "'"))
     index, is_wanted = 0, True
@@ -58,15 +105,13 @@ def _parts(text: str, vocabulary: Vocabulary) -> Iterable[tuple[str, bool, bool]
         if token in _NOT:
             index, is_wanted = index + 1, False
             continue
-        for length in range(min(_LONGEST, len(tokens) - index), 0, -1):
-            phrase = " ".join([token, *tokens[index + 1 : index + length]])
+        length, part = 1, _Part(token, None, wanted)
+        for many in range(min(_LONGEST, len(tokens) - index), 0, -1):
+            phrase = " ".join([token, *tokens[index + 1 : index + many]])
             if phrase in names:
-                yield names[phrase], False, wanted
+                length, part = many, _Part(phrase, names[phrase], wanted)
                 break
-        else:
-            length = 1
-            if token not in _EMPTY:
-                yield token, True, wanted
+        yield part
         if token not in _EMPTY:
             is_wanted = True
         index += length

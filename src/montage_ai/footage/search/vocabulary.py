@@ -52,12 +52,16 @@ class Condition(BaseModel):
 
 
 class Concept(BaseModel):
-    """What can be asked for by any of ``words``: all ``signals`` must hold."""
+    """What can be asked for by any of ``words``: all ``signals`` must hold.
+
+    ``measured``: no model that looks at single pictures knows it better.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     words: tuple[str, ...] = Field(min_length=1)
     signals: tuple[Condition, ...] = Field(min_length=1)
+    measured: bool = False
 
     def holds(self, signals: Mapping[str, Series]) -> Series:
         """How surely it holds in each frame: 0 to 1."""
@@ -75,6 +79,10 @@ class Vocabulary:
     def names(self) -> dict[str, str]:
         """Each word or phrase, in lower case, and the concept that it means."""
         return {word.lower(): name for name, concept in self.concepts.items() for word in (name, *concept.words)}
+
+    def is_measured(self, concept: str | None) -> bool:
+        """Whether a concept, or none, is one that is left to what was measured also where there is a model."""
+        return concept is not None and self.concepts[concept].measured
 
     def hold(self, signals: Mapping[str, Series]) -> dict[str, Series]:
         """How surely each concept holds in each frame."""

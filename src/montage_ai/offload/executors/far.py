@@ -13,6 +13,9 @@ from montage_ai.offload.executors.executor import Executor
 from montage_ai.worker.jobdir import Result
 from montage_ai.worker.machine import Machine
 
+_UNSUITED = {kind.__name__ for kind in (DiskFullError, MissingExtraError, UnsuitedError)}
+"""What a worker there tells of its machine, rather than of the job."""
+
 _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings
 
 
@@ -31,7 +34,7 @@ class FarExecutor(Executor[Attempted]):
 
         Returns the seconds that it took where that was longer than since ``began``.
         """
-        if result.error is not None and result.error.kind in (DiskFullError.__name__, MissingExtraError.__name__):
+        if result.error is not None and result.error.kind in _UNSUITED:
             raise UnsuitedError(f"{self.name} cannot do it: {result.error.what}", hint=result.error.hint)
         try:
             result.raise_error()

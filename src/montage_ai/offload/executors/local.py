@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from montage_ai.errors import CrashError
 from montage_ai.offload.attempted import Attempted, remove_attempt
 from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.options import LOCAL
+from montage_ai.parallel import AT_ONCE
 
 _LOOK = 0.25  # seconds between two looks at a job's status
 _JOBS = 100  # that one worker runs before a new one takes its place
@@ -51,7 +54,7 @@ class LocalExecutor(Executor[Attempted]):
         return None
 
     async def _run(self, work: Attempted, on_done: OnDone) -> None:
-        worker = self._idle.pop() if self._idle else await to_thread.run_sync(_Worker)
+        worker = self._idle.pop() if self._idle else await to_thread.run_sync(functools.partial(_Worker, self.slots))
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, work, on_done)
@@ -90,16 +93,22 @@ class LocalExecutor(Executor[Attempted]):
 
 
 class _Worker:
-    """``python -m montage_ai.worker serve``."""
+    """``python -m montage_ai.worker serve``, one of ``at_once``."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
         self.jobs = 0
         self._stack = contextlib.ExitStack()
         self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         # -P: the folder that the program was started in may hold anything, a random.py too.
         command = [sys.executable, "-P", "-m", "montage_ai.worker", "serve"]
         self._process = self._stack.enter_context(
-            processes.child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.fileno())
+            processes.child(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log.fileno(),
+                env={**os.environ, AT_ONCE: str(at_once)},
+            )
         )
 
     def run(self, folder: Path) -> bool:

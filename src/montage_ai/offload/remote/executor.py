@@ -113,7 +113,7 @@ class RemoteExecutor(FarExecutor):
     async def _follow(self, work: Attempted, on_done: OnDone) -> Result:
         """Start the job and look at it until it has ended, less and less often; a crash is told with its log's end."""
         assert self._python is not None
-        starting = functools.partial(scripts.start, work.place, program().name, self._python)
+        starting = functools.partial(scripts.start, work.place, program().name, self._python, self.slots)
         following = functools.partial(scripts.follow, work.place)
         script, seconds = starting, self.looks.first
         while True:

@@ -17,6 +17,8 @@ import base64
 import shlex
 from collections.abc import Sequence
 
+from montage_ai.parallel import AT_ONCE
+
 OLD = 7  # days after which what nobody asked for is removed
 
 _BOOT = """\
@@ -123,8 +125,8 @@ mv job.json.new job.json || exit 4
 cd ../.."""
 
 
-def start(job: str, program: str, python: str, seconds: float) -> str:
-    """Start a job's worker, if it was not started, and follow it.
+def start(job: str, program: str, python: str, at_once: int, seconds: float) -> str:
+    """Start a job's worker, if it was not started, and follow it. ``at_once`` are as many as run beside each other.
 
     It gets no terminal, nothing to read, and a session of its own. Whoever makes ``started`` is the one who starts, so
     that of two calls only one does.
@@ -138,7 +140,7 @@ if [ ! -f result.json ] && mkdir started 2>/dev/null; then
 {_ALIVE}
 echo $$ $(born $$) > pid.new; mv pid.new pid
 cd ../..
-{worker(program, python)} jobs/{job} > /dev/null 2> jobs/{job}/log.txt
+{AT_ONCE}={at_once} {worker(program, python)} jobs/{job} > /dev/null 2> jobs/{job}/log.txt
 echo $? > jobs/{job}/exit.new; mv jobs/{job}/exit.new jobs/{job}/exit
 END
   nohup {shlex.quote(python)} -c 'import os; os.setsid(); os.execvp("sh", ["sh", "run.sh"])' \

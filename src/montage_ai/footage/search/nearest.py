@@ -1,0 +1,42 @@
+"""Exact search: the product of every kept vector with every vector that is asked for."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from montage_ai.errors import MissingExtraError
+from montage_ai.parallel import cores
+
+Floats = NDArray[np.float32]
+
+_MOST = 16_384  # rows of a thread's piece of work
+
+
+def products(matrix: NDArray[np.float16], asked: Floats) -> Floats:
+    """``matrix @ asked.T``, shape (rows, asked), computed where the matrix lies: it may be larger than the memory.
+
+    ``matrix`` has shape (rows, width), ``asked`` (asked, width), in float16 precision. Raises ``MissingExtraError``.
+    """
+    try:
+        import numkong
+    except ImportError as error:
+        raise MissingExtraError("Search needs numkong.", hint="pip install 'montage-ai[semantic]'") from error
+    found = np.empty((len(matrix), len(asked)), np.float32)
+    if not found.size:
+        return found
+    packed = numkong.dots_pack(np.ascontiguousarray(asked, np.float16), dtype="float16")
+
+    def part(span: tuple[int, int]) -> None:
+        found[slice(*span)] = numkong.dots_packed(matrix[slice(*span)], packed)
+
+    workers = cores()
+    pieces = workers * math.ceil(len(matrix) / (workers * _MOST))
+    edges = [len(matrix) * number // pieces for number in range(pieces + 1)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(part, pairwise(edges)))
+    return found

@@ -1,0 +1,122 @@
+"""The weights of a model as a task names them: a commit of a repository of the Hugging Face hub, or files of here.
+
+Every machine fetches a repository for itself; files travel, each once, known by their content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from montage_ai.errors import TaskError, UnsuitedError
+from montage_ai.models import library
+from montage_ai.tasks.task import InputFile
+
+_PREFIX = "model."
+_WANTED = (".json", ".txt", ".model", ".jinja")
+_WEIGHTS, _OLD_WEIGHTS = ".safetensors", ".bin"
+
+
+class WeightFile(BaseModel):
+    """A file of a model, by the name that it is loaded by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    file: InputFile
+
+
+class Weights(BaseModel):
+    """Either ``repository`` and ``revision``, or ``files``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: str = ""
+    revision: str = ""
+    files: tuple[WeightFile, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """What tells one model from another: the same on every machine, whatever folder the files lie in."""
+        if self.repository:
+            return f"{self.repository}@{self.revision}"
+        named = [(one.name, one.file.sha256) for one in self.files]
+        return f"files@{hashlib.sha256(json.dumps(sorted(named)).encode()).hexdigest()[:32]}"
+
+    @property
+    def size(self) -> int:
+        """Bytes that travel."""
+        return sum(one.file.path.stat().st_size for one in self.files)
+
+    def payload(self) -> dict[str, Path]:
+        """The files as a payload names them."""
+        return {_PREFIX + one.name: one.file.path for one in self.files}
+
+    def lay_out(self, files: Mapping[str, Path], folder: Path) -> Path:
+        """The folder that the model is loaded from, made in ``folder`` of a payload's ``files``, or fetched.
+
+        Raises ``UnsuitedError`` where this machine cannot fetch it.
+        """
+        if self.repository:
+            return fetched(self.repository, self.revision)
+        place = folder / "model"
+        place.mkdir()
+        for one in self.files:
+            _link(files[_PREFIX + one.name].absolute(), place / one.name)
+        return place
+
+
+def kept(repository: str, revision: str) -> Path | None:
+    """The folder of a commit (or branch) of a repository of the hub that was fetched before, or None."""
+    hub = library.hub()
+    try:
+        return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
+    except (hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError):
+        return None
+
+
+def fetched(repository: str, revision: str) -> Path:
+    """The same, fetched where it was not. Raises ``UnsuitedError`` where that cannot be done."""
+    if (before := kept(repository, revision)) is not None:
+        return before
+    hub = library.hub()
+    refused = hub.errors.HfHubHTTPError.__bases__  # of the HTTP client that it uses, and of the system
+    try:
+        told = hub.HfApi().model_info(repository, revision=revision)
+        names = loaded_names([one.rfilename for one in told.siblings or () if "/" not in one.rfilename])
+        return Path(hub.snapshot_download(repository, revision=told.sha, allow_patterns=names))
+    except (*refused, hub.errors.HFValidationError) as error:
+        first = str(error).strip().partition("\n")[0]
+        hint = "Check the network and the name, or name a local folder."
+        raise UnsuitedError(f"The model {repository} cannot be fetched ({first}).", hint=hint) from error
+
+
+def loaded_names(names: list[str]) -> list[str]:
+    """Those of the files of a model that it is loaded from; weights as pickles only where there are no others."""
+    weights = [name for name in names if name.endswith(_WEIGHTS)]
+    weights = weights or [name for name in names if name.startswith("pytorch_model") and name.endswith(_OLD_WEIGHTS)]
+    return sorted([name for name in names if name.endswith(_WANTED)] + weights)
+
+
+def model_config(folder: Path) -> dict[str, object]:
+    """A model's ``config.json``. Raises ``TaskError``."""
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        hint = "Name a folder as `save_pretrained` writes it."
+        raise TaskError(f"holds no config.json that can be read ({error}).", file=folder, hint=hint) from error
+    if not isinstance(found, dict):
+        raise TaskError("holds a config.json that describes no model.", file=folder)
+    return found
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source)
+    except OSError:  # Windows allows it only to some
+        shutil.copyfile(source, target)
