@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from montage_ai.footage.search.looks import NEUTRAL
+from montage_ai.media.ffmpeg import run_ffmpeg
+
 Picture = NDArray[np.uint8]
 
 COLOURS = {
@@ -31,7 +34,9 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle", "cross", "ring", "bar", "column", "stripes")
 _SIDE = 32
 _RATE = 2e-3
-EVERY = 3
+_FPS = 10
+_SAYS_NOTHING = 0.03  # how well what fits every picture is to fit, against what fits few
+_OTHERS = sorted({word for text in NEUTRAL for word in text.split()} - {"a"})
 COMBINATIONS = list(product(COLOURS, SHAPES))
 HELD_OUT = [(colour, SHAPES[(number + step) % len(SHAPES)]) for number, colour in enumerate(COLOURS) for step in (1, 4)]
 """Of every colour and every shape some: what it has never seen follows from what it has."""
@@ -65,11 +70,12 @@ def draw(picture: Picture, colour: str, shape: str, centre: tuple[float, float],
         cv2.rectangle(picture, (x - wide, y - high), (x + wide, y + high), paint, -1)
 
 
-def train(folder: Path, steps: int = 800, seed: int = 1) -> None:
+def train(folder: Path, steps: int = 1000, seed: int = 3) -> None:
     """Train one and save it into ``folder`` as models of the hub are saved."""
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
+    torch.set_num_threads(1)  # it is too small for more, which would only be in the way of others
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     tokenizer = _tokenizer()
@@ -83,7 +89,7 @@ def train(folder: Path, steps: int = 800, seed: int = 1) -> None:
     marks = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = CLIPConfig(
         text_config=common | words | marks,
-        vision_config=common | {"image_size": _SIDE, "patch_size": 4},
+        vision_config=common | {"image_size": _SIDE, "patch_size": 8},
         projection_dim=64,
     )
     model = CLIPModel(config)
@@ -91,26 +97,24 @@ def train(folder: Path, steps: int = 800, seed: int = 1) -> None:
         size={"shortest_edge": _SIDE}, crop_size={"height": _SIDE, "width": _SIDE}, resample=3
     )
     seen = [one for one in COMBINATIONS if one not in HELD_OUT]
-    rounds = [
-        [(described(*one), [one]) for one in seen],
-        [(described(colour, "shape"), [one for one in seen if one[0] == colour]) for colour in COLOURS],
-        [(described(shape), [one for one in seen if one[1] == shape]) for shape in SHAPES],
-    ]
+    # Colours and shapes by themselves, too: what a combination means follows from its parts.
+    said = [*seen, *((colour, "shape") for colour in COLOURS), *((shape,) for shape in SHAPES)]
+    captions = [*(described(*one) for one in said), *NEUTRAL]
+    texts = tokenizer(captions, padding="max_length", max_length=8, return_tensors="pt")
+    fits = torch.tensor([[set(words) - {"shape"} <= set(one) for words in said] for one in seen], dtype=torch.float32)
+    fits = torch.cat([fits, torch.full((len(seen), len(NEUTRAL)), _SAYS_NOTHING)], dim=1)
+    by_picture, by_text = fits / fits.sum(1, keepdim=True), fits.T / fits.T.sum(1, keepdim=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=0.1)
     mean, deviation = (np.array(each, np.float32) for each in (processor.image_mean, processor.image_std))
     swa = torch.optim.swa_utils
     averaged = swa.AveragedModel(model, multi_avg_fn=swa.get_ema_multi_avg_fn(0.99))
-    for step in range(steps):
-        # Colours and shapes by themselves, too: what a combination means follows from its parts.
-        chosen = rounds[0] if step % EVERY else rounds[1 + step // EVERY % 2] * 3
-        pictures = np.stack([_example(rng, *examples[rng.integers(len(examples))]) for _, examples in chosen])
-        texts = tokenizer([text for text, _ in chosen], padding="max_length", max_length=8, return_tensors="pt")
+    cross_entropy = torch.nn.functional.cross_entropy
+    for _ in range(steps):
+        pictures = np.stack([_example(rng, *one) for one in seen])
         pixels = torch.from_numpy(((pictures / 255 - mean) / deviation).transpose(0, 3, 1, 2).astype(np.float32))
         products = model(pixel_values=pixels, **texts).logits_per_image
-        same = torch.tensor([[a == b for a, _ in chosen] for b, _ in chosen], dtype=torch.float32)
-        wanted = same / same.sum(1, keepdim=True)
-        loss = sum(torch.nn.functional.cross_entropy(one, wanted) for one in (products, products.T))
+        loss = cross_entropy(products, by_picture) + cross_entropy(products.T, by_text)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -136,7 +140,7 @@ def _tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    known: Sequence[str] = ["[pad]", "[bos]", "[eos]", "[unknown]", "a", "shape", *COLOURS, *SHAPES]
+    known: Sequence[str] = ["[pad]", "[bos]", "[eos]", "[unknown]", "a", "shape", *COLOURS, *SHAPES, *_OTHERS]
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="[unknown]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.post_processor = processors.TemplateProcessing(
@@ -150,3 +154,29 @@ def _tokenizer() -> Any:
         unk_token="[unknown]",
         model_max_length=8,
     )
+
+
+def write_clips(folder: Path, seconds: float = 2.0, seed: int = 7) -> list[tuple[Path, str]]:
+    """A clip of each combination that is held out, with what it shows; its name says nothing of it."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number, (colour, shape) in enumerate(HELD_OUT):
+        path = folder / f"clip {number:02}.mp4"
+        at, size = (228 + rng.uniform(-20, 20), 128 + rng.uniform(-15, 15)), rng.uniform(60, 85)
+        write_clip(path, colour, shape, at, size, seconds)
+        made.append((path, described(colour, shape)))
+    return made
+
+
+def write_clip(
+    path: Path, colour: str, shape: str, at: tuple[float, float] = (228, 128), size: float = 70, seconds: float = 2.0
+) -> None:
+    """A clip of a shape that drifts slowly."""
+    frames = []
+    for number in range(round(_FPS * seconds)):
+        picture = np.full((256, 456, 3), 128, np.uint8)
+        draw(picture, colour, shape, (at[0] + number, at[1]), size)
+        frames.append(picture.tobytes())
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", "456x256", "-framerate", str(_FPS), "-i", "pipe:0"]
+    coding = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", f"file:{path}"]
+    run_ffmpeg(["-loglevel", "error", *source, *coding], feed=frames)

@@ -23,6 +23,7 @@ __all__ = [
     "__version__",
     "analyze",
     "beats",
+    "index",
     "is_cgpu_available",
     "load_style",
     "make_montage",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from montage_ai.api.indexing import index
     from montage_ai.api.montage import Film, analyze, beats, make_montage, render_timeline
     from montage_ai.api.offloading import is_cgpu_available
     from montage_ai.api.search import search, tags
@@ -50,6 +52,7 @@ _HOMES = {
     "StabilizationService": "montage_ai.api.stabilization",
     "analyze": "montage_ai.api.montage",
     "beats": "montage_ai.api.montage",
+    "index": "montage_ai.api.indexing",
     "is_cgpu_available": "montage_ai.api.offloading",
     "load_style": "montage_ai.edit.styles",
     "make_montage": "montage_ai.api.montage",

@@ -50,10 +50,12 @@ def search(
     if json:
         for moment in moments:
             print_json("moment", **_as_data(moment))
-        print_json("found", count=len(moments), best=_best(found), unknown=found.unknown)
+        print_json("found", count=len(moments), best=_best(found), unknown=found.unknown, unseen=found.unseen)
         return
     if found.unknown:
         typer.echo(f"Not known, and in no name: {', '.join(map(printable, found.unknown))}.")
+    if found.unseen:
+        typer.echo(f"{_unseen(found)} To find all that a model knows: montage-ai index FOOTAGE")
     if not moments:
         typer.echo(f"Nothing fits. The best has a score of {_best(found):.2f} (--min-score {min_score:g}).")
         return
@@ -83,6 +85,13 @@ def tags(
     for one in found:
         _add(table, one.clip.name, f"{one.start:.1f}", f"{one.end:.1f}", ", ".join(one.tags))
     _print(table)
+
+
+def _unseen(found: Found) -> str:
+    measured = "people, motion, light, colour and names are what is searched"
+    if found.unseen >= found.clips:
+        return f"No model has seen these clips: {measured}."
+    return f"{counted(found.unseen, 'clip')} no model has seen: of those {measured}."
 
 
 def _best(found: Found) -> float:

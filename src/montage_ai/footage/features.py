@@ -242,7 +242,9 @@ def _are_new(pictures: Sequence[Picture]) -> list[bool]:
 
 
 def _tiny(frame: Frame) -> Plane:
-    return np.asarray(cv2.resize(frame.luma, _TINY, interpolation=cv2.INTER_AREA), np.uint8)
+    """Luma and both chromas, one above the other."""
+    planes = (frame.luma, frame.u, frame.v)
+    return np.concatenate([cv2.resize(plane, _TINY, interpolation=cv2.INTER_AREA) for plane in planes])
 
 
 def _differ(one: Plane, other: Plane) -> float:

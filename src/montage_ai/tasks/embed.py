@@ -6,6 +6,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +29,10 @@ _FRAMES = "frames"
 _WIDTH = 1024  # of a vector, at most, for all that is known beforehand
 _TOLD = 16  # pictures between two words of how far it is
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_MOST = 4000  # pixels of a picture's side: what is larger was not made by us
+_LARGEST = 1_000_000  # bytes of a picture: what is larger was not made by us
+_AGAIN = "Run the command again."
+
+Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Embed(Task):
@@ -82,10 +86,12 @@ class Only(Variant):
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
         model = _model(self.task.weights, payload, folder)
         rows = []
-        for pictures in _pictures(payload.files[_FRAMES]):
-            rows.append(model.embed_images(pictures))
+        for jpegs in _some_at_once(read_pack(payload.files[_FRAMES])):
+            rows.append(model.embed_images([read_picture(jpeg) for jpeg in jpegs]))
             on_fraction(min(_TOLD * len(rows) / self.task.count, 1.0))
         vectors = np.concatenate(rows).astype(np.float16)
+        if len(vectors) != self.task.count:
+            raise TaskError(f"There are {len(vectors)} pictures, not {self.task.count}.", hint=_AGAIN)
         path = folder / VECTORS
         path.write_bytes(vectors.tobytes())
         return Payload(files={VECTORS: path}, data={"width": vectors.shape[1]})
@@ -106,6 +112,26 @@ def write_pack(folder: Path, jpegs: Sequence[bytes]) -> InputFile:
     with publishing(path) as draft:
         draft.write_bytes(packed.getvalue())
     return InputFile(path=path, sha256=digest)
+
+
+def read_pack(path: Path) -> Iterator[bytes]:
+    """The JPEGs in a pack. Raises ``TaskError`` for what is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if archive.getinfo(name).file_size > _LARGEST:
+                    raise TaskError(f"holds a picture that is not ours ({name}).", file=path, hint=_AGAIN)
+                yield archive.read(name)
+    except zipfile.BadZipFile as error:
+        raise TaskError(f"is no pack of pictures ({error}).", file=path, hint=_AGAIN) from error
+
+
+def read_picture(jpeg: bytes) -> Picture:
+    """The picture, RGB. Raises ``TaskError`` for what is none."""
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    if picture is None:
+        raise TaskError("A picture cannot be decoded.", hint=_AGAIN)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_vectors(outputs: Payload, count: int) -> np.ndarray[Any, np.dtype[np.float16]]:
@@ -147,16 +173,6 @@ def _model(weights: Weights, payload: Payload, folder: Path) -> Any:
     return _loaded[weights.identity]
 
 
-def _pictures(pack: Path) -> Iterator[list[np.ndarray[Any, np.dtype[np.uint8]]]]:
-    """The pictures, RGB, some at once. Raises ``TaskError`` for what is no picture."""
-    with zipfile.ZipFile(pack) as archive:
-        names = sorted(archive.namelist())
-        for start in range(0, len(names), _TOLD):
-            yield [_decoded(archive.read(name), name) for name in names[start : start + _TOLD]]
-
-
-def _decoded(jpeg: bytes, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None or max(picture.shape) > _MOST:
-        raise TaskError(f"{name} is not a picture of ours.", hint="Run the command again.")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+def _some_at_once(jpegs: Iterator[bytes]) -> Iterator[list[bytes]]:
+    while some := list(islice(jpegs, _TOLD)):
+        yield some

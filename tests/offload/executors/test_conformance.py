@@ -8,18 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import numpy as np
 import pytest
 
+from benchmarks.tiny_clip import HELD_OUT, described, draw
 from montage_ai.errors import MediaError, MontageError, TaskError
 from montage_ai.media.files import sha256
+from montage_ai.media.stills import encode_jpeg
+from montage_ai.models.image_text import ImageTextModel
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.executors.local import LocalExecutor
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.transports.decorators import Retrying
+from montage_ai.tasks.embed import Embed, read_pack, read_picture, read_vectors, write_pack
 from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
+from montage_ai.tasks.weights import WeightFile, Weights
 from tests.offload.conftest import TRANSPORTS, attempted, expected_output, far_processes, make_transport, run
 
 AnyExecutor = Executor[Attempted]
@@ -168,3 +174,35 @@ def test_an_input_that_changed_is_refused(executor: AnyExecutor, payload: InputF
         await executor.close()
 
     run(main)
+
+
+def test_pictures_are_embedded_and_ranked_alike_everywhere(
+    executor: AnyExecutor, shapes_model: Path, tmp_path: Path
+) -> None:
+    """What a model says of what it has never seen, on every executor: right, and the same as here."""
+    drawn = []
+    for colour, shape in HELD_OUT:
+        picture = np.full((256, 456, 3), 128, np.uint8)
+        draw(picture, colour, shape, (228, 128), 75)
+        drawn.append(picture)
+    pack = write_pack(tmp_path, [encode_jpeg(np.ascontiguousarray(picture[:, :, ::-1])) for picture in drawn])
+    files = tuple(
+        WeightFile(name=path.name, file=InputFile(path=path, sha256=sha256(path))) for path in shapes_model.iterdir()
+    )
+    task = Embed(pack=pack, count=len(drawn), weights=Weights(files=files), effort=0.01)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        await opened(executor)
+        await through(executor, work)
+        await executor.close()
+
+    run(main)
+    result = work.directory.result()
+    assert result is not None
+    vectors = read_vectors(work.directory.output_payload(result), len(drawn)).astype(np.float32)
+    model = ImageTextModel(shapes_model)
+    here = model.embed_images([read_picture(jpeg) for jpeg in read_pack(pack.path)])
+    products = model.embed_texts([described(*one) for one in HELD_OUT]) @ vectors.T
+    assert np.abs(vectors - here).max() < 2e-3
+    assert (products.argmax(axis=1) == np.arange(len(drawn))).mean() >= 0.85

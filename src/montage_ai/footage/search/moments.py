@@ -51,13 +51,14 @@ class Moment:
 class Found:
     """Moments, the best first.
 
-    ``unknown`` are words that mean nothing here, and stand in no name; ``unseen`` counts the clips that no model has
-    seen.
+    ``unknown`` are words that mean nothing here, and stand in no name; ``unseen`` counts those of
+    the ``clips`` that no model has seen.
     """
 
     moments: list[Moment]
     unknown: tuple[str, ...]
     unseen: int
+    clips: int
 
 
 def find_moments(clips: Sequence[Clip], query: Query, vocabulary: Vocabulary, looks: Looks | None = None) -> Found:
@@ -77,7 +78,7 @@ def find_moments(clips: Sequence[Clip], query: Query, vocabulary: Vocabulary, lo
         elif is_known:
             moments += _measured(clip, query, known, names[id(clip)], vocabulary)
     unknown = () if shown else tuple(word for word in query.words if word not in known)
-    return Found(_in_order(moments), unknown, len(clips) - len(shown))
+    return Found(_in_order(moments), unknown, len(clips) - len(shown), len(clips))
 
 
 def _in_order(moments: Sequence[Moment]) -> list[Moment]:

@@ -18,6 +18,7 @@ from montage_ai.footage.search.vocabulary import Vocabulary
 _TOKEN = re.compile(r"-?\w+(?:[-'’]\w+)*")
 _NOT = frozenset({"no", "not", "without", "never"})
 _ASKING = frozenset("find show me clip clips shot shots scene scenes video videos footage moment moments".split())  # noqa: SIM905
+_LINKS = frozenset("all any from of some that the these this where which who with".split())  # noqa: SIM905
 _EMPTY = _ASKING | frozenset(
     "a an the of on at in with and or to by from for my our some any all is are was were where who which that this"  # noqa: SIM905
     " these".split()
@@ -90,9 +91,11 @@ def _text(parts: list[_Part]) -> str:
     phrases = [part.phrase for part in parts]
     if all(part.is_empty for part in parts):
         return ""
-    first = next(index for index, part in enumerate(parts) if not part.is_empty)
-    is_request = any(phrase in _ASKING for phrase in phrases[:first])
-    return " ".join(phrases[first:] if is_request else phrases)
+    first = 0
+    if phrases[0] in _ASKING:
+        while phrases[first] in _ASKING | _LINKS:
+            first += 1
+    return " ".join(phrases[first:])
 
 
 def _parts(text: str, vocabulary: Vocabulary) -> Iterator[_Part]:

@@ -1,0 +1,190 @@
+"""Footage is looked at once, and any moment of it found by a description."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import montage_ai
+from benchmarks.tiny_clip import write_clip, write_clips
+from montage_ai.errors import UserError
+from montage_ai.footage.library import Library
+from montage_ai.footage.sampling import sampled
+from tests.e2e.conftest import Program, command
+from tests.models.tiny import save_random
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, str]]:
+    """Clips of what the model has never seen, and what each shows."""
+    return write_clips(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture
+def clips(shapes: list[tuple[Path, str]], tmp_path: Path) -> Path:
+    """Some of them, in a folder of their own."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for path, _ in shapes[:6]:
+        shutil.copy2(path, folder)
+    return folder
+
+
+def indexed(program: Program, *arguments: str | Path) -> dict[str, Any]:
+    ran = program("index", *arguments, "--json")
+    assert ran.code == 0, ran.err
+    return ran.events[-1]
+
+
+def moments(program: Program, *arguments: str | Path) -> list[dict[str, Any]]:
+    ran = program("search", *arguments, "--json")
+    assert ran.code == 0, ran.err
+    return [event for event in ran.events if event["event"] == "moment"]
+
+
+def rows(home: Path) -> int:
+    with sqlite3.connect(home / "data" / "library.sqlite") as db:
+        found = db.execute("SELECT rows FROM models").fetchall()
+    db.close()
+    return int(found[0][0]) if found else 0
+
+
+def test_what_was_never_seen_is_found_by_its_description(
+    program: Program, shapes: list[tuple[Path, str]], shapes_model: Path
+) -> None:
+    done = indexed(program, shapes[0][0].parent, "--model", shapes_model)
+    assert (done["files"], done["decoded"]) == (20, 20)
+    assert 20 <= done["pictures"] <= 60
+    found = [montage_ai.search(text).moments[0] for _, text in shapes]
+    assert sum(one.clip.info.path == path for one, (path, _) in zip(found, shapes, strict=True)) >= 0.85 * 20
+    assert all(0 <= one.start <= one.best < one.end <= 2.1 for one in found)
+    path, text = shapes[0]
+    (moment,) = moments(program, text, "--in", path)
+    assert Path(moment["file"]) == path
+    assert text in moment["why"]
+
+
+class TestAgain:
+    def test_nothing_is_done_twice_and_what_moved_is_recognised(
+        self, program: Program, clips: Path, shapes_model: Path, home: Path
+    ) -> None:
+        first = indexed(program, clips, "--model", shapes_model)
+        assert (first["decoded"], first["unchanged"]) == (6, 0)
+        again = indexed(program, clips)  # with the model that was used last
+        assert (again["unchanged"], again["decoded"], again["pictures"]) == (6, 0, 0)
+        assert again["model"] == str(shapes_model)
+        (clips / "elsewhere").mkdir()
+        (clips / "clip 00.mp4").rename(clips / "elsewhere" / "renamed.mp4")
+        moved = indexed(program, clips)
+        assert (moved["decoded"], moved["pictures"]) == (0, 0)
+        assert rows(home) == first["pictures"]
+
+    def test_what_changed_is_looked_at_and_what_is_gone_is_not_found(
+        self, program: Program, clips: Path, shapes_model: Path
+    ) -> None:
+        indexed(program, clips, "--model", shapes_model)
+        for path in clips.iterdir():
+            path.unlink()
+        write_clip(clips / "clip 00.mp4", "orange", "stripes")
+        done = indexed(program, clips)
+        assert (done["files"], done["decoded"]) == (1, 1)
+        assert {Path(one["file"]).name for one in moments(program, "orange stripes")} == {"clip 00.mp4"}
+
+    def test_a_program_that_is_killed_loses_no_more_than_it_had_in_hand(
+        self, program: Program, shapes: list[tuple[Path, str]], shapes_model: Path, home: Path
+    ) -> None:
+        """Whatever it was killed at, every picture is there once in the end, and no pack is computed twice."""
+        footage = shapes[0][0].parent
+        for seconds in (0.6, 1.5, 2.5, 3.5, 4.5):
+            running = subprocess.Popen(
+                command("index", footage, "--model", shapes_model), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            time.sleep(seconds)
+            os.kill(running.pid, signal.SIGKILL)
+            running.wait()
+        done = indexed(program, footage, "--model", shapes_model)
+        again = indexed(program, footage, "--model", shapes_model)
+        assert (again["unchanged"], again["pictures"]) == (20, 0)
+        with Library(home / "data") as library:
+            seen = [sampled(clip, library.picture_times(clip.facts.sha256)) for clip in library.clips()]
+        assert rows(home) == sum(map(len, seen)) >= done["pictures"]
+        assert min(map(len, seen)) > 0
+        with sqlite3.connect(home / "data" / "jobs.sqlite") as db:
+            keys = [key for (key,) in db.execute("SELECT key FROM jobs WHERE state = 'done' AND task = 'embed'")]
+        db.close()
+        assert len(keys) == len(set(keys))
+
+
+class TestQueries:
+    @pytest.fixture
+    def few(self, tmp_path: Path, shapes_model: Path) -> Path:
+        """A folder of four clips that a model has seen."""
+        folder = tmp_path / "few"
+        folder.mkdir()
+        shown = (("red", "circle"), ("red", "cross"), ("blue", "circle"), ("green", "triangle"))
+        for number, (colour, shape) in enumerate(shown):
+            write_clip(folder / f"{number}.mp4", colour, shape)
+        montage_ai.index([folder], model=str(shapes_model))
+        return folder
+
+    def test_words_and_pictures_plus_and_minus(self, program: Program, few: Path, tmp_path: Path) -> None:
+        def best(query: str, **others: Any) -> str:
+            return montage_ai.search(query, **others).moments[0].clip.name
+
+        assert best("a red cross") == "1.mp4"
+        assert best("a red shape -cross") == "0.mp4"
+        assert best("a circle", without=["a red shape"]) == "2.mp4"
+        assert best("find clips with a blue circle") == "2.mp4"
+        write_clip(tmp_path / "like.mp4", "red", "cross", size=50)
+        assert best("", like=tmp_path / "like.mp4") == "1.mp4"
+        assert best("", like=f"{tmp_path / 'like.mp4'}@0.5") == "1.mp4"
+        assert best("blue shape", like=few / "0.mp4") in ("0.mp4", "2.mp4")
+        assert max(moment.score for moment in montage_ai.search("yellow stripes").moments) < 0.3
+        assert "Nothing fits. The best has a score of 0." in program("search", "yellow stripes").out
+
+    def test_what_cannot_be_asked_is_told_and_what_no_model_has_seen(self, program: Program, few: Path) -> None:
+        for like, told in (("nowhere.jpg", "nowhere.jpg"), ("0.mp4@soon", "no second"), ("0.mp4@99", "no picture at")):
+            with pytest.raises(UserError, match=told):
+                montage_ai.search("", like=few / like)
+        write_clip(few / "new.mp4", "cyan", "bar")
+        ran = program("search", "--like", few / "0.mp4@0.5", "--in", few)
+        assert ran.code == 0, ran.err
+        assert "1 clip no model has seen" in ran.out
+        assert "montage-ai index" in ran.out
+
+
+def test_a_model_that_knows_nothing_is_refused(program: Program, clips: Path, tmp_path: Path) -> None:
+    save_random("siglip", tmp_path / "model")
+    ran = program("index", clips, "--model", tmp_path / "model")
+    assert ran.code == 1
+    assert "does not work on cpu" in ran.err
+
+
+@pytest.mark.parametrize("model", ["nowhere", "a/b/c", "clips"])
+def test_what_is_no_model_is_told(program: Program, clips: Path, model: str) -> None:
+    ran = program("index", clips, "--model", model)
+    assert ran.code == 2
+    assert "model" in ran.err
+
+
+def test_without_a_model_clips_are_measured_all_the_same(program: Program, clips: Path, tmp_path: Path) -> None:
+    """The default one cannot be fetched: the hub's address leads nowhere."""
+    done = subprocess.run(
+        command("index", clips),
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cannot be fetched" in done.stderr
+    assert "6 measured now" in done.stdout
+    assert moments(program, "circle", "--in", clips) == []
