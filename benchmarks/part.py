@@ -29,6 +29,7 @@ PARTS = {
     "loudness": "loudness of the film",
     "planning": "planner and scheduler, beside exhaustive search",
     "links": "moving files over SSH, beside what the link can carry",
+    "searching": "finding moments by a model, wherever it looks",
     "colab": "Colab by cgpu, beside the client's own ways",
     "cluster": "a Ray cluster that loses a node",
     "offloading": "jobs: their overhead, their list, their predictions",
