@@ -99,15 +99,15 @@ def _looked(
     if any(word in names for word in query.unwanted_words):
         return
     shows, spoils = answer
-    measured = signals(clip)
     concepts = vocabulary.concepts
+    asked = any(concepts[name].measured for name in (*query.wanted, *query.unwanted))
+    measured = signals(clip) if asked else {}
     wanted = {name: concepts[name].holds(measured) for name in query.wanted if concepts[name].measured}
     if shows is not None:
         wanted[query.text or LIKE] = shows
     score = _all_of(wanted) * (1 - spoils)
     for name in filter(vocabulary.is_measured, query.unwanted):
         score = score * (1 - concepts[name].holds(measured))
-    score = np.asarray(score * (measured["quality"] > 0), np.float64)
     hits = [word for word in query.terms if word in names]
     named = len(hits) / len(query.terms) if hits else 0.0
     for shot in clip.facts.shots:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,7 @@ from montage_ai.parallel import cores
 Floats = NDArray[np.float32]
 
 _MOST = 16_384  # rows of a thread's piece of work
+_FEWEST = 2  # pieces of each thread: one that is disturbed leaves the rest to the others
 
 
 def products(matrix: NDArray[np.float16], asked: Floats) -> Floats:
@@ -35,8 +37,13 @@ def products(matrix: NDArray[np.float16], asked: Floats) -> Floats:
         found[slice(*span)] = numkong.dots_packed(matrix[slice(*span)], packed)
 
     workers = cores()
-    pieces = workers * math.ceil(len(matrix) / (workers * _MOST))
+    pieces = workers * max(_FEWEST, math.ceil(len(matrix) / (workers * _MOST)))
     edges = [len(matrix) * number // pieces for number in range(pieces + 1)]
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(part, pairwise(edges)))
+    list(_threads().map(part, pairwise(edges)))
     return found
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Kept: to start them takes as long as a hundred thousand rows' fifth."""
+    return ThreadPoolExecutor(cores(), "products")
