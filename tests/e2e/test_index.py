@@ -146,6 +146,8 @@ class TestQueries:
         write_clip(tmp_path / "like.mp4", "red", "cross", size=50)
         assert best("", like=tmp_path / "like.mp4") == "1.mp4"
         assert best("", like=f"{tmp_path / 'like.mp4'}@0.5") == "1.mp4"
+        assert best("", like=few / "0.mp4", without=["a red circle"]) != "0.mp4"
+        assert montage_ai.search("calm").moments[0].why.keys() == {"calm"}  # no still picture shows it
         assert best("blue shape", like=few / "0.mp4") in ("0.mp4", "2.mp4")
         assert max(moment.score for moment in montage_ai.search("yellow stripes").moments) < 0.3
         assert "Nothing fits. The best has a score of 0." in program("search", "yellow stripes").out

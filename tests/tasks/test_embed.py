@@ -133,6 +133,11 @@ def test_vectors_that_are_none_are_refused(written: np.ndarray, width: object, t
         read_vectors(Payload(files={VECTORS: path}, data={} if width is None else {"width": width}), 2)
 
 
+def test_vectors_that_are_not_there_are_missed() -> None:
+    with pytest.raises(VerificationError):
+        read_vectors(Payload(data={"width": 8}), 2)
+
+
 class TestWeights:
     def test_files_are_known_by_content_and_name_wherever_they_lie(self, shapes_model: Path, tmp_path: Path) -> None:
         copy = tmp_path / "secret project"

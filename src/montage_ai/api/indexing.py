@@ -13,8 +13,8 @@ from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.embedding import embed_clips, is_embedded
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Skipped, find_files, read_footage
-from montage_ai.footage.sight import EXTRA, Sight, default_name, find_sight
-from montage_ai.models.library import is_installed
+from montage_ai.footage.sight import Sight, default_name, find_sight
+from montage_ai.models.library import EXTRA, is_installed
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.places import Mode, check_mode

@@ -53,7 +53,8 @@ def search(
     """
     vocabulary = load_vocabulary()
     others = list(without)
-    asked = parse_query(query, vocabulary, without=others) if query or like is None else Query((), ())
+    is_said = query or others or like is None
+    asked = parse_query(query, vocabulary, without=others) if is_said else Query((), ())
     clips = _clips(footage, emit)
     with Library(config.data_dir()) as library:
         looks = _ask(asked, like, library, emit)

@@ -37,7 +37,8 @@ PACK_SHORTER, PACK_LONGER, PACK_BYTES = 256, 512, 20_000
 """Sides in pixels (models look at about 256 by 256) and bytes of a picture of the frame pack, at most."""
 
 _TINY = (32, 18)
-_JUMP = 8.0  # grey levels from frame to frame, on average: a new shot may begin there
+_LOOK = 2  # frames from one look for a new shot to the next: to look at each costs the pass another 2 %
+_JUMP = 8.0  # grey levels between two looks, on average: a new shot may have begun
 _APART = Fraction(1, 5)  # seconds between such frames
 _NOISE, _SPOT = 1.0, 10.0  # grey levels, on average and anywhere, below which a picture repeats another
 
@@ -187,13 +188,16 @@ class FramePack:
         self._extra: list[Picture] = []
 
     def push(self, frame: Frame) -> None:
-        tiny = _tiny(frame)
-        before, self._before = self._before, tiny
-        if self._due(frame.time):
-            self._regular.append(_picture(frame, tiny))
-        elif before is not None and _differ(before, tiny) > _JUMP and frame.time - self._last >= _APART:
+        is_due = self._due(frame.time)
+        if is_due:
+            self._regular.append(_picture(frame))
+        if frame.index % _LOOK:
+            return
+        before, self._before = self._before, _little(frame.luma)
+        jumped = before is not None and _differ(before, self._before) > _JUMP
+        if jumped and not is_due and frame.time - self._last >= _APART:
             self._last = frame.time
-            self._extra.append(_picture(frame, tiny))
+            self._extra.append(_picture(frame))
 
     def finish(self, info: MediaInfo, spans: Sequence[tuple[Fraction, Fraction]]) -> Pictures:
         """All pictures in order. ``spans`` are the shots' first moments, and those at which they have ended."""
@@ -216,21 +220,22 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the pack, with the little of it by which repeats are told."""
+    """A picture of the pack, with the little of its luma and chroma by which repeats are told."""
 
     time: Fraction
     jpeg: bytes
     tiny: Plane
 
 
-def _picture(frame: Frame, tiny: Plane) -> Picture:
+def _picture(frame: Frame) -> Picture:
+    tiny = np.concatenate([_little(plane) for plane in (frame.luma, frame.u, frame.v)])
     return Picture(frame.time, encode_jpeg(frame.bgr(PACK_SHORTER, PACK_LONGER), most=PACK_BYTES), tiny)
 
 
 def _looked_up(info: MediaInfo, start: Fraction, end: Fraction) -> list[Picture]:
     """A picture from the middle of a short shot in which none was taken."""
     frame = frame_at(info, (start + end) / 2) or frame_at(info, start)
-    return [_picture(frame, _tiny(frame))] if frame is not None and start <= frame.time < end else []
+    return [_picture(frame)] if frame is not None and start <= frame.time < end else []
 
 
 def _are_new(pictures: Sequence[Picture]) -> list[bool]:
@@ -241,10 +246,8 @@ def _are_new(pictures: Sequence[Picture]) -> list[bool]:
     return new
 
 
-def _tiny(frame: Frame) -> Plane:
-    """Luma and both chromas, one above the other."""
-    planes = (frame.luma, frame.u, frame.v)
-    return np.concatenate([cv2.resize(plane, _TINY, interpolation=cv2.INTER_AREA) for plane in planes])
+def _little(plane: Plane) -> Plane:
+    return np.asarray(cv2.resize(plane, _TINY, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _differ(one: Plane, other: Plane) -> float:

@@ -17,7 +17,7 @@ from montage_ai.events import Emit, StageDone, StageStarted, ignore
 from montage_ai.footage.library import Library
 from montage_ai.footage.vectors import KnownModel
 from montage_ai.models.image_text import ImageTextModel, Picture, Tower, Vectors, effort
-from montage_ai.models.library import is_installed
+from montage_ai.models.library import EXTRA, is_installed
 from montage_ai.parallel import memory
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.weights import WeightFile, Weights, fetched, kept, loaded_names, model_config
@@ -27,8 +27,6 @@ _ENOUGH = 6.0  # gigabytes of memory for the default
 
 _LOADING = "Loading the model"
 _NUMBERS = TypeAdapter(list[float])
-
-EXTRA = "pip install 'montage-ai[semantic]'"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ A picture and a text become vectors of length 1; the larger their product, the b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,8 +97,8 @@ class ImageTextModel:
 
     def _memory_of_one(self) -> float:
         """Bytes that a picture takes on its way through, about."""
-        config = self._model.config.vision_config
-        return float(_patches(config) * config.hidden_size * _SEVERAL * (2 if self.device.half else 4))
+        vision = self._model.config.vision_config.to_dict()
+        return float(_patches(vision) * vision["hidden_size"] * _SEVERAL * (2 if self.device.half else 4))
 
     def _leave_out(self, tower: Tower) -> None:
         """Free the half that is not used: of SigLIP 2 the words take three quarters of the memory."""
@@ -117,10 +117,7 @@ def effort(config: dict[str, Any]) -> float:
         vision = config["vision_config"]
         width, layers = int(vision.get("hidden_size", 768)), int(vision.get("num_hidden_layers", 12))
         inner = int(vision.get("intermediate_size", 4 * width))
-        patches = (
-            int(vision.get("num_patches", 0))
-            or (int(vision.get("image_size", 224)) // int(vision.get("patch_size", 32))) ** 2
-        )
+        patches = _patches(vision)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise TaskError(
             f"The model's config.json does not describe a model of pictures and words ({error})."
@@ -128,8 +125,10 @@ def effort(config: dict[str, Any]) -> float:
     return 2e-9 * layers * (4 * width**2 + 2 * width * inner) * max(patches, 1)
 
 
-def _patches(config: Any) -> int:
-    return int(getattr(config, "num_patches", 0) or (config.image_size // config.patch_size) ** 2)
+def _patches(vision: Mapping[str, Any]) -> int:
+    """How many a picture is cut into: SigLIP 2 with flexible sizes says it, the others follow from the side."""
+    side = int(vision.get("image_size", 224)) // int(vision.get("patch_size", 32))
+    return int(vision.get("num_patches", 0)) or side**2
 
 
 def _unit(vectors: Any) -> Vectors:

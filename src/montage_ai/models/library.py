@@ -13,7 +13,7 @@ from montage_ai.errors import MissingExtraError
 PACKAGES = frozenset({"torch", "transformers", "pillow"})
 """What a machine must have to run a model."""
 
-_HINT = "pip install 'montage-ai[semantic]'"
+EXTRA = "pip install 'montage-ai[semantic]'"
 
 
 def is_installed() -> bool:
@@ -22,7 +22,7 @@ def is_installed() -> bool:
 
 
 def torch() -> ModuleType:
-    """PyTorch, with as many threads as this process may use. Raises ``MissingExtraError``."""
+    """PyTorch. Raises ``MissingExtraError``."""
     return _imported("torch")
 
 
@@ -56,5 +56,5 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingExtraError(
-            f"A model needs the package {name}, which cannot be used ({error}).", hint=_HINT
+            f"A model needs the package {name}, which cannot be used ({error}).", hint=EXTRA
         ) from error

@@ -18,6 +18,7 @@ from montage_ai import config
 from montage_ai.errors import TaskError, VerificationError
 from montage_ai.events import counted
 from montage_ai.media.files import publishing
+from montage_ai.models.image_text import ImageTextModel, Picture
 from montage_ai.models.library import PACKAGES, torch
 from montage_ai.parallel import share
 from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
@@ -31,8 +32,6 @@ _TOLD = 16  # pictures between two words of how far it is
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LARGEST = 1_000_000  # bytes of a picture: what is larger was not made by us
 _AGAIN = "Run the command again."
-
-Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Embed(Task):
@@ -139,8 +138,8 @@ def read_vectors(outputs: Payload, count: int) -> np.ndarray[Any, np.dtype[np.fl
 
     They may come from another machine: raises ``VerificationError`` for what is not that.
     """
-    path, width = outputs.files[VECTORS], outputs.data.get("width")
-    if not isinstance(width, int) or not 0 < width <= 1 << 16 or path.stat().st_size != 2 * width * count:
+    path, width = outputs.files.get(VECTORS), outputs.data.get("width")
+    if path is None or not isinstance(width, int) or width <= 0 or path.stat().st_size != 2 * width * count:
         raise VerificationError(f"The vectors are not those of {count} pictures.", file=path)
     found = np.fromfile(path, np.float16).reshape(count, width)
     lengths = np.linalg.norm(found.astype(np.float32), axis=1)
@@ -156,7 +155,6 @@ _loaded: dict[str, Any] = {}
 def _model(weights: Weights, payload: Payload, folder: Path) -> Any:
     """The model on this machine's best device, checked there once before anything it says is believed."""
     from montage_ai.models.device import best_device
-    from montage_ai.models.image_text import ImageTextModel
     from montage_ai.models.self_check import check
 
     torch().set_num_threads(share())

@@ -73,7 +73,8 @@ def find_moments(clips: Sequence[Clip], query: Query, vocabulary: Vocabulary, lo
     is_known = query.wanted or known or query.unwanted or query.unwanted_words  # else all would fit
     moments = list[Moment]()
     for clip in clips:
-        if (answer := shown.get(id(clip))) is not None:
+        answer = shown.get(id(clip))
+        if answer is not None and (answer[0] is not None or query.unwanted_texts):
             moments += _looked(clip, query, answer, names[id(clip)], vocabulary)
         elif is_known:
             moments += _measured(clip, query, known, names[id(clip)], vocabulary)

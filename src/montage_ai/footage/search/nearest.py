@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from montage_ai.errors import MissingExtraError
+from montage_ai.models.library import EXTRA
 from montage_ai.parallel import cores
 
 Floats = NDArray[np.float32]
@@ -27,7 +28,7 @@ def products(matrix: NDArray[np.float16], asked: Floats) -> Floats:
     try:
         import numkong
     except ImportError as error:
-        raise MissingExtraError("Search needs numkong.", hint="pip install 'montage-ai[semantic]'") from error
+        raise MissingExtraError("Search needs numkong.", hint=EXTRA) from error
     found = np.empty((len(matrix), len(asked)), np.float32)
     if not found.size:
         return found
@@ -45,5 +46,5 @@ def products(matrix: NDArray[np.float16], asked: Floats) -> Floats:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """Kept: to start them takes as long as a hundred thousand rows' fifth."""
+    """Kept: to start them takes as long as ten thousand rows."""
     return ThreadPoolExecutor(cores(), "products")
