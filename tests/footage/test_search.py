@@ -106,6 +106,25 @@ def test_a_query_for_nothing_is_refused(query: str, vocabulary: Vocabulary) -> N
         parse_query(query, vocabulary)
 
 
+@pytest.mark.parametrize(
+    ("text", "without", "asked", "unwanted"),
+    [
+        ("a dog on the beach", [], "a dog on the beach", ()),
+        ("Find me all clips with a dog", [], "a dog", ()),
+        ("happy people -crowd, no red car", [], "happy people car", ("crowd", "red")),
+        ("a dog", ["a red car", "fast"], "a dog", ("a red car",)),
+        ("fast red car", [], "red car", ()),
+        ("calm", [], "", ()),
+        ("clips", ["rain"], "", ("rain",)),
+    ],
+)
+def test_a_model_is_asked_in_the_users_own_words(
+    text: str, without: list[str], asked: str, unwanted: tuple[str, ...], vocabulary: Vocabulary
+) -> None:
+    query = parse_query(text, vocabulary, without=without)
+    assert (query.text, query.unwanted_texts) == (asked, unwanted)
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_understood_or_refused(text: str) -> None:
     vocabulary = load_vocabulary()

@@ -59,23 +59,27 @@ class _Part:
 
 def parse_query(text: str, vocabulary: Vocabulary, *, without: Iterable[str] = ()) -> Query:
     """Understand ``text``; all of ``without`` is not wanted. Raises ``UserError`` where nothing is asked for."""
-    others = list(without)
     parts = list(_parts(text, vocabulary))
     wanted = [part for part in parts if part.wanted]
-    unwanted = [part for part in parts if not part.wanted]
-    unwanted += [part for other in others for part in _parts(other, vocabulary)]
+    others = [[part] for part in parts if not part.wanted] + [list(_parts(other, vocabulary)) for other in without]
+    unwanted = [part for other in others for part in other]
     if all(part.is_empty for part in [*wanted, *unwanted]):
         raise UserError(f"{text!r} asks for nothing.", hint='Describe a moment, like "happy people".')
-    shown = [part for part in wanted if not vocabulary.is_measured(part.concept)]
+    shown = _shown(wanted, vocabulary)
     return Query(
         _concepts(wanted),
         _words(wanted),
         _concepts(unwanted),
         _words(unwanted),
         _text(shown),
-        tuple(filter(None, (_text([p]) for p in unwanted if not p.is_empty and not vocabulary.is_measured(p.concept)))),
+        tuple(filter(None, (_text(_shown(other, vocabulary)) for other in others))),
         tuple(dict.fromkeys(word for part in shown if not part.is_empty for word in part.phrase.split())),
     )
+
+
+def _shown(parts: Iterable[_Part], vocabulary: Vocabulary) -> list[_Part]:
+    """What a picture can show."""
+    return [part for part in parts if not vocabulary.is_measured(part.concept)]
 
 
 def _concepts(parts: Iterable[_Part]) -> tuple[str, ...]:
