@@ -81,6 +81,9 @@ class TestAgain:
         again = indexed(program, clips)  # with the model that was used last
         assert (again["unchanged"], again["decoded"], again["pictures"]) == (6, 0, 0)
         assert again["model"] == str(shapes_model)
+        (clips / "bad.mp4").write_bytes(b"no clip")
+        bad = indexed(program, clips)
+        assert (bad["unchanged"], [Path(one["file"]).name for one in bad["skipped"]]) == (6, ["bad.mp4"])
         (clips / "elsewhere").mkdir()
         (clips / "clip 00.mp4").rename(clips / "elsewhere" / "renamed.mp4")
         moved = indexed(program, clips)
@@ -152,13 +155,16 @@ class TestQueries:
         assert max(moment.score for moment in montage_ai.search("yellow stripes").moments) < 0.3
         assert "Nothing fits. The best has a score of 0." in program("search", "yellow stripes").out
 
-    def test_what_cannot_be_asked_is_told_and_what_no_model_has_seen(self, program: Program, few: Path) -> None:
+    def test_what_cannot_be_asked_is_told_and_what_no_model_has_seen(
+        self, program: Program, few: Path, tmp_path: Path
+    ) -> None:
         for like, told in (("nowhere.jpg", "nowhere.jpg"), ("0.mp4@soon", "no second"), ("0.mp4@99", "no picture at")):
             with pytest.raises(UserError, match=told):
                 montage_ai.search("", like=few / like)
         write_clip(few / "new.mp4", "cyan", "bar")
-        ran = program("search", "--like", few / "0.mp4@0.5", "--in", few)
+        ran = program("search", "--like", few / "0.mp4@0.5", "--in", few, "--sheet", "sheet.html")
         assert ran.code == 0, ran.err
+        assert f"<title>like {few / '0.mp4@0.5'}</title>" in (tmp_path / "sheet.html").read_text()
         assert "1 clip no model has seen" in ran.out
         assert "montage-ai index" in ran.out
 

@@ -53,7 +53,7 @@ def index(
         new = [path for path in files if not _is_known(path, sight, library)]
         if files and not new:
             return Indexed(len(files), len(files), 0, 0, name, ())
-        found = read_footage(new or places, library, emit)
+        found = read_footage(new or places, library, emit, needed=len(new) == len(files))
         pictures = 0
         if sight is not None:
             with Offloader(offload, emit=emit) as offloader:

@@ -41,4 +41,7 @@ def index(
         )
         return
     seen = f", {counted(done.pictures, 'picture')} seen by {printable(done.model)}" if done.model else ""
-    typer.echo(f"{counted(done.files, 'file')}, {done.unchanged} known already, {done.decoded} measured now{seen}.")
+    left_out = f", {len(done.skipped)} left out" if done.skipped else ""
+    typer.echo(
+        f"{counted(done.files, 'file')}: {done.unchanged} unchanged, {done.decoded} measured now{left_out}{seen}."
+    )

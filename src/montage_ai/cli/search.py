@@ -46,7 +46,8 @@ def search(
         found = api.search(query, folders or [], without=without or [], like=like, emit=emit)
     moments = [moment for moment in found.moments if moment.score >= min_score][:count]
     if sheet is not None:
-        api.write_sheet(query, moments, sheet)
+        title = ", ".join(filter(None, [query, like and f"like {like}", *(f"without {one}" for one in without or [])]))
+        api.write_sheet(title, moments, sheet)
     if json:
         for moment in moments:
             print_json("moment", **_as_data(moment))
@@ -55,7 +56,7 @@ def search(
     if found.unknown:
         typer.echo(f"Not known, and in no name: {', '.join(map(printable, found.unknown))}.")
     if found.unseen:
-        typer.echo(f"{_unseen(found)} To find all that a model knows: montage-ai index FOOTAGE")
+        typer.echo(_unseen(found))
     if not moments:
         typer.echo(f"Nothing fits. The best has a score of {_best(found):.2f} (--min-score {min_score:g}).")
         return
@@ -88,10 +89,13 @@ def tags(
 
 
 def _unseen(found: Found) -> str:
-    measured = "people, motion, light, colour and names are what is searched"
-    if found.unseen >= found.clips:
-        return f"No model has seen these clips: {measured}."
-    return f"{counted(found.unseen, 'clip')} no model has seen: of those {measured}."
+    """What is searched of clips that no model has seen, and how to find all that one knows."""
+    from montage_ai.models.library import EXTRA, is_installed
+
+    all_of_them = found.unseen >= found.clips
+    who = "No model has seen these clips" if all_of_them else f"{counted(found.unseen, 'clip')} no model has seen"
+    how = "montage-ai index FOOTAGE" if is_installed() else f"{EXTRA} && montage-ai index FOOTAGE"
+    return f"{who}: people, motion, light, colour and names are searched there. For all that is to be seen: {how}"
 
 
 def _best(found: Found) -> float:

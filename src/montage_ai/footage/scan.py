@@ -54,11 +54,16 @@ def find_files(places: Iterable[Path]) -> list[Path]:
 
 
 def read_footage(
-    places: Sequence[Path], library: Library, emit: Emit, *, is_ours: Callable[[Path], bool] = lambda _: False
+    places: Sequence[Path],
+    library: Library,
+    emit: Emit,
+    *,
+    is_ours: Callable[[Path], bool] = lambda _: False,
+    needed: bool = True,
 ) -> Footage:
     """Analyse all that ``places`` hold, using what the library knows. Films of ours that lie among it are left out.
 
-    Raises ``UserError`` where nothing usable is left.
+    Raises ``UserError`` where nothing usable is left, if it is ``needed``.
     """
     named = {place.absolute() for place in places}
     found = find_files(places)
@@ -81,7 +86,7 @@ def read_footage(
             skipped.append(_skip(path, error, emit))
     if new:
         clips |= _analyze(new, library, skipped, emit)
-    if not clips:
+    if needed and not clips:
         raise _nothing_left(places, found, skipped)
     return Footage(_in_order(list(clips.values())), tuple(skipped), len(new))
 
