@@ -28,12 +28,12 @@ from montage_ai import config
 from montage_ai.events import ignore
 from montage_ai.footage.embedding import embed_clips
 from montage_ai.footage.footage_analyzer import analyze_file
+from montage_ai.footage.found_model import find_model
 from montage_ai.footage.library import Library
-from montage_ai.footage.sampling import SAMPLER_VERSION, sampled
+from montage_ai.footage.sampling import sampled
 from montage_ai.footage.scan import read_footage
-from montage_ai.footage.search import ask, find_moments, load_vocabulary, parse_query
+from montage_ai.footage.search import ask, find_moments, last_seen, load_vocabulary, parse_query
 from montage_ai.footage.search.nearest import products
-from montage_ai.footage.sight import Reader, find_sight
 from montage_ai.media.probe import probe
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
@@ -117,19 +117,18 @@ def _orders(model: Path, clips: Sequence[tuple[Path, str]], executor: Executor[A
     """For each description the names of the clips, the best first."""
     vocabulary = load_vocabulary()
     with Library(config.data_dir()) as library:
-        sight = find_sight(str(model), library)
+        found_model = find_model(str(model), library)
         found = read_footage([path for path, _ in clips], library, ignore).clips
         mode = "never" if executor is None else "box"
         with Offloader(mode, executors=[executor] if executor else []) as offloader:
-            embed_clips(found, sight, library, offloader, config.cache_dir() / "packs", ignore)
+            embed_clips(found, found_model, library, offloader, config.cache_dir() / "packs", ignore)
             if executor is not None:
                 assert {row.executor for row in offloader.store.jobs()} == {"box"}
-        (known,) = library.vectors.models()
-        matrix, pictures = library.vectors.matrix(known), library.vectors.rows(known.identity, SAMPLER_VERSION)
-        reader, orders = Reader(sight, library), []
+        seen, orders = last_seen(library, ignore), []
+        assert seen is not None
         for _, text in clips:
             query = parse_query(text, vocabulary)
-            looks = ask(query, None, matrix, pictures, reader)
+            looks = ask(query, None, seen)
             best = find_moments(found, query, vocabulary, looks).moments
             orders.append(list(dict.fromkeys(moment.clip.name for moment in best)))
     return orders

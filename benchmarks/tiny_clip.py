@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.footage.search.looks import NEUTRAL
+from montage_ai.footage.search.seen import NEUTRAL
 from montage_ai.media.ffmpeg import run_ffmpeg
 
 Picture = NDArray[np.uint8]

@@ -31,12 +31,14 @@ __all__ = [
     "search",
     "stabilize_clip",
     "tags",
+    "write_reel",
 ]
 
 if TYPE_CHECKING:
     from montage_ai.api.indexing import index
-    from montage_ai.api.montage import Film, analyze, beats, make_montage, render_timeline
+    from montage_ai.api.montage import Film, analyze, beats, make_montage
     from montage_ai.api.offloading import is_cgpu_available
+    from montage_ai.api.rendering import render_timeline, write_reel
     from montage_ai.api.search import search, tags
     from montage_ai.api.stabilization import StabilizationService, stabilize_clip
     from montage_ai.edit.brief import Brief
@@ -56,10 +58,11 @@ _HOMES = {
     "is_cgpu_available": "montage_ai.api.offloading",
     "load_style": "montage_ai.edit.styles",
     "make_montage": "montage_ai.api.montage",
-    "render_timeline": "montage_ai.api.montage",
+    "render_timeline": "montage_ai.api.rendering",
     "search": "montage_ai.api.search",
     "stabilize_clip": "montage_ai.api.stabilization",
     "tags": "montage_ai.api.search",
+    "write_reel": "montage_ai.api.rendering",
 }
 
 

@@ -45,7 +45,7 @@ def test_the_public_names_are_exactly_these() -> None:
 
     classes = {"Brief", "Film", "MontageError", "Offloader", "StabilizationService"}
     making = {"analyze", "beats", "load_style", "make_montage", "render_timeline"}
-    elsewhere = {"index", "is_cgpu_available", "search", "stabilize_clip", "tags"}
+    elsewhere = {"index", "is_cgpu_available", "search", "stabilize_clip", "tags", "write_reel"}
     assert set(montage_ai.__all__) == {*classes, *making, *elsewhere, "__version__"}
 
 

@@ -13,7 +13,7 @@ from montage_ai import config
 from montage_ai.errors import ConfigError, UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.footage_analyzer import analyze_file
-from montage_ai.footage.search import Found, find_moments, load_vocabulary, parse_query, tag_shots
+from montage_ai.footage.search import Found, Tagger, find_moments, load_vocabulary, parse_query
 from montage_ai.footage.search.vocabulary import Vocabulary
 from montage_ai.media.probe import probe
 
@@ -137,12 +137,29 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
 
 
 def test_tags_say_what_a_shot_shows(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
-    (rushing,) = tag_shots(clips["rushing"], vocabulary)
-    assert "fast" in rushing.tags
-    assert "grey" not in rushing.tags
-    assert (rushing.start, round(rushing.end)) == (0, 6)
-    assert list(rushing.tags.values()) == sorted(rushing.tags.values(), reverse=True)
-    assert "grey" in next(tag_shots(clips["old film"], vocabulary)).tags
+    tagger = Tagger(vocabulary, [], None)
+    rushing = tagger.tag(clips["rushing"])
+    (shot,) = rushing.shots
+    assert "fast" in shot.tags
+    assert "grey" not in shot.tags
+    assert "silent" not in shot.tags  # true of half of all clips: it tells nothing
+    assert (shot.start, round(shot.end), shot.moods) == (0, 6, {})
+    assert list(shot.tags.values()) == sorted(shot.tags.values(), reverse=True)
+    assert rushing.whole == shot
+    assert "grey" in tagger.tag(clips["old film"]).whole.tags
+
+
+def test_what_is_heard_is_found(make: Make, vocabulary: Vocabulary) -> None:
+    """Three seconds of silence, then a loud tone."""
+    sound = ("-f", "lavfi", "-i", "sine=frequency=440:duration=6")
+    path = make(*PICTURE, *sound, *CODING, "-af", "volume='if(lt(t,3),0,1)':eval=frame", "-c:a", "aac", "heard.mp4")
+    clips = {"heard": analyze_file(probe(path), "heard").clip}
+    silent, loud = (found(query, clips, vocabulary).moments[0] for query in ("silence", "loud"))
+    assert silent.end <= 3.7
+    assert loud.start >= 2.4
+    assert found("talking", clips, vocabulary).moments == []
+    (hushed,) = [moment for moment in found("no sound", clips, vocabulary).moments if moment.score > 0.5]
+    assert hushed.end <= 3.7
 
 
 class TestOwnWords:

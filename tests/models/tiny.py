@@ -12,7 +12,7 @@ _SIDE, _PATCH = 32, 8
 
 
 def save_random(family: str, folder: Path) -> None:
-    """Save a model of ``family`` into ``folder``."""
+    """Save a model of ``family``, one of ``FAMILIES`` or "blip", into ``folder``."""
     import torch
     import transformers as hf
 
@@ -30,6 +30,12 @@ def save_random(family: str, folder: Path) -> None:
     elif family == "siglip":
         model = hf.SiglipModel(hf.SiglipConfig(text_config=words, vision_config=sight))
         processor = hf.SiglipImageProcessor(size=square)
+    elif family == "blip":
+        large = {"initializer_range": 0.5}  # else all pictures are the same to it
+        decoder = {"encoder_hidden_size": _COMMON["hidden_size"], "sep_token_id": 2, "max_position_embeddings": 48}
+        config = hf.BlipConfig(text_config=words | decoder | large, vision_config=sight | large, projection_dim=24)
+        model = hf.BlipForConditionalGeneration(config)
+        processor = hf.BlipImageProcessor(size=square)
     else:
         patches = (_SIDE // _PATCH) ** 2
         sight = _COMMON | {"patch_size": _PATCH, "num_patches": patches}

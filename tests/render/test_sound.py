@@ -9,8 +9,8 @@ import pytest
 from montage_ai.edit.timeline import ClipSource, Item
 from montage_ai.media.audio import read_mono, sound_blocks
 from montage_ai.media.files import sha256
+from montage_ai.media.speech import SPEECH, speech_likeness
 from montage_ai.render.sound import LOUDNESS, TRUE_PEAK, measure
-from montage_ai.render.speech import SPEECH, speech_likeness
 from tests.conftest import FFmpeg
 from tests.render.conftest import MakeItem, film_of, render, write_wav
 

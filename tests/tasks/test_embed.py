@@ -16,7 +16,8 @@ from montage_ai.errors import MontageError, TaskError, UnsuitedError, Verificati
 from montage_ai.media.files import sha256
 from montage_ai.media.stills import encode_jpeg
 from montage_ai.models.image_text import ImageTextModel
-from montage_ai.tasks.embed import VECTORS, Embed, read_pack, read_picture, read_vectors, write_pack
+from montage_ai.tasks.embed import VECTORS, Embed, read_vectors
+from montage_ai.tasks.pictures import read_pack, read_picture, write_pack
 from montage_ai.tasks.task import InputFile, Payload
 from montage_ai.tasks.weights import WeightFile, Weights, loaded_names, model_config
 from tests.models.tiny import save_random
@@ -70,14 +71,14 @@ def test_a_model_that_fails_its_check_is_refused_and_asked_again(tmp_path: Path)
 
 
 def test_a_model_is_checked_once_a_machine(shapes_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from montage_ai.models import self_check
     from montage_ai.tasks import embed as module
+    from montage_ai.tasks import ready
 
     checked = list[ImageTextModel]()
-    monkeypatch.setattr(self_check, "check", checked.append)
+    monkeypatch.setattr(module, "check", checked.append)
     pack = write_pack(tmp_path, jpegs(2))
     for number in range(3):
-        module._loaded.clear()  # as in a new process
+        ready._loaded.clear()  # as in a new process
         through(embed(shapes_model, pack, 2), tmp_path / f"work{number}")
     assert len(checked) == 1
     assert len(list((config.cache_dir() / "checked").iterdir())) == 1

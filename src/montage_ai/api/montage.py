@@ -1,4 +1,4 @@
-"""Make a film, render a timeline again, look at footage and music."""
+"""Make a film, look at footage and music."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai import config
+from montage_ai.api.insight import look_into
 from montage_ai.api.outputs import FilmFiles
 from montage_ai.api.reports import left_out_rows, write_report
 from montage_ai.api.stages import Stages
 from montage_ai.edit.brief import Brief
-from montage_ai.edit.conform import read_otio
 from montage_ai.edit.film import Plan, plan_film
 from montage_ai.edit.interchange import write_otio
 from montage_ai.edit.styles import load_style
@@ -21,6 +21,7 @@ from montage_ai.errors import MediaError, UserError
 from montage_ai.events import Emit, Notice, StageDone, StageStarted, counted, ignore
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, find_files, read_footage
+from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
 from montage_ai.offload.places import Mode, check_mode
 from montage_ai.render.colour import read_cube
@@ -77,7 +78,8 @@ def make_montage(
     with Library(config.data_dir()) as library:
         grid, source = listen(track, library, stages)
         found = read_footage(places, library, stages, is_ours=_is_ours)
-        plan = _plan(found, grid, source, brief, stages)
+        insight = look_into(found.clips, brief, library, stages)
+        plan = _plan(found, grid, source, brief, insight, stages)
         if plan_only:
             return Film(plan, found, grid, None, files.film)
         rendered = render_film(plan.timeline, files.film, stages, offload=offload, on_verified=files.claim)
@@ -92,38 +94,9 @@ def make_montage(
             rendered=rendered,
             stages=stages.done,
             seconds=time.monotonic() - started,
+            wanted=plan.wanted,
         )
     return Film(plan, found, grid, rendered, files.film)
-
-
-def render_timeline(
-    otio: Path | str, output: Path | str, *, force: bool = False, offload: Mode = None, emit: Emit = ignore
-) -> Rendered:
-    """Render the film of an .otio file that this program wrote. Raises ``MontageError``, also for a changed clip."""
-    started = time.monotonic()
-    stages = Stages(emit)
-    timeline = read_otio(Path(otio))
-    files = FilmFiles(Path(output))
-    sources: set[Source] = {item.clip for item in timeline.items} | ({timeline.music} if timeline.music else set())
-    check_mode(offload)
-    files.check(force=force, sources=[source.path for source in sources], with_timeline=False)
-    with Library(config.data_dir()) as library:
-        for source in sources:
-            _check_source(source, library)
-        grid = listen(timeline.music.path, library, stages)[0] if timeline.music else None
-        rendered = render_film(timeline, files.film, stages, offload=offload, on_verified=files.claim)
-        write_report(
-            files,
-            timeline,
-            library,
-            grid=grid,
-            length_reason=f"as {Path(otio).name} says",
-            left_out=None,
-            rendered=rendered,
-            stages=stages.done,
-            seconds=time.monotonic() - started,
-        )
-    return rendered
 
 
 def analyze(footage: Sequence[Path | str], *, emit: Emit = ignore) -> Footage:
@@ -163,10 +136,10 @@ def _heard(track: Path, digest: str, library: Library, emit: Emit) -> BeatGrid:
     return grid
 
 
-def _plan(found: Footage, grid: BeatGrid, source: Source, brief: Brief, emit: Emit) -> Plan:
+def _plan(found: Footage, grid: BeatGrid, source: Source, brief: Brief, insight: Insight, emit: Emit) -> Plan:
     started = time.monotonic()
     emit(StageStarted(_PLANNING))
-    plan = plan_film(found.clips, grid, source, brief)
+    plan = plan_film(found.clips, grid, source, brief, insight)
     timeline = plan.timeline
     seconds = float(timeline.duration)
     summary = f"{counted(len(timeline.items), 'shot')}, {seconds:.2f} s: {plan.length_reason}"
@@ -184,10 +157,3 @@ def _sources(places: Sequence[Path]) -> list[Path]:
     """The files that may never be written: all footage but our own earlier films among it."""
     named = {place.absolute() for place in places}
     return [path for path in find_files(places) if path in named or not _is_ours(path)]
-
-
-def _check_source(source: Source, library: Library) -> None:
-    if not source.path.is_file():
-        raise MediaError("is not there any more.", file=source.path, hint="Put it back, or make the film again.")
-    if library.digest(source.path) != source.sha256:
-        raise MediaError("has changed since the film was planned.", file=source.path, hint="Make the film again.")

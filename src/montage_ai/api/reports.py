@@ -30,6 +30,7 @@ def write_report(
     rendered: Rendered,
     stages: Sequence[StageDone],
     seconds: float,
+    wanted: Sequence[float] = (),
 ) -> None:
     """Write the report of the finished film. ``left_out`` is None for one that was rendered from its timeline."""
     report = Report(
@@ -44,6 +45,7 @@ def write_report(
         stages=stages,
         seconds=seconds,
         mark=files.mark(with_timeline=left_out is not None),
+        wanted=wanted,
     )
     write_atomically(files.report, report_html(report))
 

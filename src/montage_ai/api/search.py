@@ -15,20 +15,21 @@ from montage_ai.events import Emit, ignore
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.features import PACK_LONGER, PACK_SHORTER
 from montage_ai.footage.library import Library
-from montage_ai.footage.sampling import SAMPLER_VERSION
 from montage_ai.footage.search import (
     Found,
     Looks,
     Moment,
     Query,
-    Tagged,
+    TaggedClip,
+    Tagger,
     ask,
     find_moments,
+    find_texts,
+    last_seen,
+    load_labels,
     load_vocabulary,
     parse_query,
-    tag_shots,
 )
-from montage_ai.footage.sight import Reader, known_sight
 from montage_ai.media.decode import frame_at
 from montage_ai.media.files import write_atomically
 from montage_ai.media.photos import read_photo
@@ -57,26 +58,18 @@ def search(
     asked = parse_query(query, vocabulary, without=others) if is_said else Query((), ())
     clips = _clips(footage, emit)
     with Library(config.data_dir()) as library:
-        looks = _ask(asked, like, library, emit)
-    return find_moments(clips, asked, vocabulary, looks)
+        looks, hits = _ask(asked, like, library, emit), find_texts(asked, library.texts)
+    return find_moments(clips, asked, vocabulary, looks, hits)
 
 
 def _ask(query: Query, like: Path | str | None, library: Library, emit: Emit) -> Looks | None:
     """What the model says that has seen most lately; None where none has."""
-    used = library.vectors.models()
-    if not used:
+    seen = last_seen(library, emit)
+    if seen is None:
         if like is not None:
             raise UserError("No model has seen any footage.", hint="Run `montage-ai index FOOTAGE` first.")
         return None
-    known = used[0]
-    reader = Reader(known_sight(known), library, emit)
-    return ask(
-        query,
-        None if like is None else reader.picture(_picture(like)),
-        library.vectors.matrix(known),
-        library.vectors.rows(known.identity, SAMPLER_VERSION),
-        reader,
-    )
+    return ask(query, None if like is None else seen.reader.picture(_picture(like)), seen)
 
 
 def _picture(place: Path | str) -> Picture:
@@ -100,10 +93,16 @@ def _frame(info: MediaInfo, time: Fraction) -> Picture:
     return frame.bgr(PACK_SHORTER, PACK_LONGER)
 
 
-def tags(footage: Sequence[Path | str] = (), *, emit: Emit = ignore) -> list[Tagged]:
-    """The tags of every shot of ``footage``, or of all that is known. Raises ``UserError``."""
-    vocabulary = load_vocabulary()
-    return [tagged for clip in _clips(footage, emit) for tagged in tag_shots(clip, vocabulary)]
+def tags(footage: Sequence[Path | str] = (), *, emit: Emit = ignore) -> list[TaggedClip]:
+    """The tags and moods of ``footage``, or of all that is known: of every clip and each of its shots.
+
+    Of what a model has seen (``index``) by the vocabularies of labels, else by what was measured. Raises ``UserError``.
+    """
+    clips = _clips(footage, emit)
+    with Library(config.data_dir()) as library:
+        seen = last_seen(library, emit)
+        tagger = Tagger(load_vocabulary(), list(load_labels().values()), seen)
+        return [tagger.tag(clip) for clip in clips]
 
 
 def write_sheet(query: str, moments: Sequence[Moment], output: Path) -> None:
@@ -117,6 +116,7 @@ def _card(moment: Moment, library: Library) -> Card:
     clip = moment.clip
     picture = library.thumbnail(clip.facts.sha256, moment.start, max(moment.end, moment.start + 1))
     why = ", ".join(f"{name} {100 * share:.0f} %" for name, share in moment.why.items())
+    why += f' "{moment.said}"' if moment.said else ""
     return Card(clip.info.path, clip.is_photo, moment.start, moment.end, moment.score, why, picture)
 
 

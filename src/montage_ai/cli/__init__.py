@@ -17,7 +17,7 @@ COMMANDS = {
     "analyze": ("inspect:analyze", "Look at footage: its shots, and how good they are."),
     "index": ("index:index", "Look at footage once, so that it can be searched."),
     "search": ("search:search", "Find moments by describing them."),
-    "tags": ("search:tags", "What each shot shows."),
+    "tags": ("tags:tags", "What each shot shows, and how it feels."),
     "beats": ("inspect:beats", "Find the beats of a piece of music."),
     "styles": ("inspect:styles", "List the styles."),
     "doctor": ("doctor:doctor", "Check this machine."),

@@ -21,6 +21,10 @@ ModelOption = Annotated[
 def index(
     footage: Annotated[list[Path], typer.Argument(help="Folders and files.")],
     model: ModelOption = None,
+    captions: Annotated[bool, typer.Option("--captions", help="Have a model describe every shot, too.")] = False,
+    caption_model: Annotated[
+        str | None, typer.Option(help="The model that does: a folder or one of the hub, of the family BLIP.")
+    ] = None,
     offload: OffloadOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -28,7 +32,7 @@ def index(
     from montage_ai.api.indexing import index as look
 
     with showing(as_json=json) as emit:
-        done = look(footage, model=model, offload=offload, emit=emit)
+        done = look(footage, model=model, captions=caption_model or captions, offload=offload, emit=emit)
     if json:
         print_json(
             "index",
@@ -36,12 +40,14 @@ def index(
             unchanged=done.unchanged,
             decoded=done.decoded,
             pictures=done.pictures,
+            captions=done.captions,
             model=done.model,
             skipped=[{"file": str(one.path), "reason": one.reason} for one in done.skipped],
         )
         return
     seen = f", {counted(done.pictures, 'picture')} seen by {printable(done.model)}" if done.model else ""
+    said = f", {counted(done.captions, 'shot')} described" if done.captions else ""
     left_out = f", {len(done.skipped)} left out" if done.skipped else ""
     typer.echo(
-        f"{counted(done.files, 'file')}: {done.unchanged} unchanged, {done.decoded} measured now{left_out}{seen}."
+        f"{counted(done.files, 'file')}: {done.unchanged} unchanged, {done.decoded} measured now{left_out}{seen}{said}."
     )

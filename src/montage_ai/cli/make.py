@@ -54,6 +54,10 @@ def make(
     ] = "music",
     pin: Annotated[list[str] | None, typer.Option(help="CLIP[@SECONDS] that must be in the film.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="CLIP[@FROM-TO] that must not be.")] = None,
+    want: Annotated[
+        list[str] | None, typer.Option(help='What it is to show, as `search` takes it: "people laughing, a dog".')
+    ] = None,
+    avoid: Annotated[list[str] | None, typer.Option(help='What it is not to show: "blurry, empty street".')] = None,
     lut: Annotated[Path | None, typer.Option(help="A .cube file applied after the style's look.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another number, another film of the same kind.")] = 0,
     offload: OffloadOption = None,
@@ -77,6 +81,8 @@ def make(
             "sound": sound,
             "pin": pin,
             "exclude": exclude,
+            "want": want,
+            "avoid": avoid,
             "lut": lut,
             "seed": seed,
         }
@@ -101,7 +107,7 @@ def render(
     force: ForceOption = False,
 ) -> None:
     """Render a timeline again."""
-    from montage_ai.api.montage import render_timeline
+    from montage_ai.api.rendering import render_timeline
 
     with showing(as_json=json) as emit:
         rendered = render_timeline(timeline, output, force=force, offload=offload, emit=emit)
@@ -132,6 +138,8 @@ def brief_of(given: Mapping[str, Any]) -> Brief:
     parts = {
         "pins": tuple(map(Pin.parse, given["pin"] or [])),
         "exclusions": tuple(map(Exclusion.parse, given["exclude"] or [])),
+        "wants": _wishes(given["want"]),
+        "avoids": _wishes(given["avoid"]),
     }
     try:
         return Brief(style=load_style(given["style"]), **parts, **settings)
@@ -140,6 +148,12 @@ def brief_of(given: Mapping[str, Any]) -> Brief:
         option = "--" + str(fault["loc"][0]).replace("_", "-")
         wanted = fault["msg"].lower().removeprefix("input ")
         raise UserError(f"{option} {wanted}, not {fault['input']}.") from None
+
+
+def _wishes(given: list[str] | None) -> tuple[str, ...]:
+    """Each may be several, with commas between them."""
+    parts = (part.strip() for one in given or [] for part in one.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def _told(film: Film) -> str:
@@ -166,7 +180,8 @@ def _print_plan(film: Film) -> None:
         when = f"{float(slot.start / timeline.fps):.2f}-{float(slot.end / timeline.fps):.2f}"
         transition = timeline.transitions[k - 1] if k else None
         join = transition.kind if transition else "cut" if k else ""
-        notes = "" if item.stabilize == "never" else "shaky"
+        wanted = [f"wanted {100 * film.plan.wanted[k]:.0f} %"] if film.plan.wanted else []
+        notes = ", ".join([*wanted, *([] if item.stabilize == "never" else ["shaky"])])
         source = "" if item.clip.kind == "photo" else f"{float(item.start):.2f} s"
         table.add_row(str(k + 1), when, escape(printable(item.clip.path.name)), source, item.section, join, notes)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
@@ -183,8 +198,9 @@ def _summary(film: Film) -> dict[str, Any]:
             "beat": slot.beat,
             "part": item.section,
             "stabilize": item.stabilize,
+            **({"wanted": film.plan.wanted[k]} if film.plan.wanted else {}),
         }
-        for start, item, slot in zip(timeline.starts, timeline.items, film.plan.slots, strict=True)
+        for k, (start, item, slot) in enumerate(zip(timeline.starts, timeline.items, film.plan.slots, strict=True))
     ]
     return {
         "output": str(film.output) if film.rendered else None,

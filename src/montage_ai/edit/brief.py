@@ -72,6 +72,10 @@ class Brief(_Part):
     sound: Sound = "music"
     pins: tuple[Pin, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    wants: tuple[str, ...] = ()
+    """What the film is to show, in words as `search` takes them ..."""
+    avoids: tuple[str, ...] = ()
+    """... and what it is not."""
     lut: Path | None = None
     seed: int = Field(0, ge=0)
 

@@ -15,22 +15,25 @@ from montage_ai.edit.material import LeftOut, Material, gather
 from montage_ai.edit.pacing import Rhythm, Slot, pace
 from montage_ai.edit.pins import missing_pin, place_pins
 from montage_ai.edit.selection import select
-from montage_ai.edit.timeline import ClipSource, Item, Move, Source, Timeline, frame_of
+from montage_ai.edit.timeline import Item, Move, Source, Timeline, clip_source, frame_of
 from montage_ai.edit.windows import Pick
 from montage_ai.errors import UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.quality import SHAKY
+from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
 
 _SHORTEST_FILM = 0.5
 _PASSES = 4
+_CLEAR = 0.3  # the score from which on `search` shows a moment
 
 
 @dataclass(frozen=True)
 class Plan:
     """The film as decided, and why it is as it is.
 
-    ``slots[k]`` is where item k stands; ``notes`` say what could not be done as asked.
+    ``slots[k]`` is where item k stands; ``notes`` say what could not be done as asked; ``wanted[k]`` is how well item k
+    shows what is wanted, against the moment that shows it best, 0 to 1, if something is.
     """
 
     timeline: Timeline
@@ -38,11 +41,18 @@ class Plan:
     left_out: tuple[LeftOut, ...]
     length_reason: str
     notes: tuple[str, ...]
+    wanted: tuple[float, ...] = ()
 
 
-def plan_film(clips: Sequence[Clip], grid: BeatGrid, music: Source, brief: Brief) -> Plan:
+def plan_film(
+    clips: Sequence[Clip],
+    grid: BeatGrid,
+    music: Source,
+    brief: Brief,
+    insight: Insight = Insight(),  # noqa: B008  it is frozen
+) -> Plan:
     """Decide the film. Raises ``UserError`` where the brief cannot be carried out with these clips."""
-    material = gather(clips, brief)
+    material = gather(clips, brief, insight)
     fps = film_rate(clips, brief.fps)
     duration, reason = _first_length(brief, grid, material)
     rhythm, picks = _fill(duration, material, grid, brief, fps)
@@ -72,7 +82,17 @@ def plan_film(clips: Sequence[Clip], grid: BeatGrid, music: Source, brief: Brief
         closing_fade=brief.style.transitions.closing_fade,
         style=brief.style.name,
     )
-    return Plan(timeline, tuple(pick.slot for pick in picks), material.left_out, reason, rhythm.notes)
+    slots, notes = tuple(pick.slot for pick in picks), (*rhythm.notes, *_unfulfilled(insight))
+    wanted = [float(material.wanted[material.cells_between(p.shot, p.low, p.high)].mean()) for p in picks]
+    return Plan(timeline, slots, material.left_out, reason, notes, tuple(wanted) if brief.wants else ())
+
+
+def _unfulfilled(insight: Insight) -> list[str]:
+    return [
+        f"Nothing of the footage clearly shows {wish!r}: the best moment has a score of {best:.2f}."
+        for wish, best in insight.best.items()
+        if best < _CLEAR
+    ]
 
 
 def _first_length(brief: Brief, grid: BeatGrid, material: Material) -> tuple[float, str]:
@@ -123,7 +143,7 @@ def _item(pick: Pick, number: int, material: Material, brief: Brief, fps: Fracti
     clip = material.clip_at(pick.shot)
     shaky = float(material.shake[material.cells_between(pick.shot, pick.low, pick.high)].mean()) > SHAKY
     return Item(
-        clip=_source(clip),
+        clip=clip_source(clip),
         start=Fraction(0) if clip.is_photo else clip.time_of(pick.frame),
         frames=pick.slot.frames,
         focus=_focus(clip, pick.low, pick.high),
@@ -132,13 +152,6 @@ def _item(pick: Pick, number: int, material: Material, brief: Brief, fps: Fracti
         move=_move(clip, number, brief) if clip.is_photo else None,
         section=pick.slot.part,
     )
-
-
-def _source(clip: Clip) -> ClipSource:
-    path, digest = clip.info.path, clip.facts.sha256
-    if clip.is_photo:
-        return ClipSource(path=path, sha256=digest, kind="photo")
-    return ClipSource(path=path, sha256=digest, rate=clip.info.picture.fps, seconds=clip.time_of(len(clip.ticks)))
 
 
 def _focus(clip: Clip, low: float, high: float) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from montage_ai.edit.free import Free
 from montage_ai.errors import UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.quality import Moments, judge
+from montage_ai.footage.search import ClipInsight, Insight
 from montage_ai.footage.shots import Shot
 
 CELL = 0.2
@@ -22,6 +23,7 @@ CELL = 0.2
 PHOTO_SECONDS = 6.0
 """How long a photo may be shown."""
 _POOR = 0.06
+_AVOIDED = 0.5  # how well something shows what is to be avoided to be left out
 
 Series = NDArray[np.float64]
 Array = NDArray[Any]
@@ -44,6 +46,8 @@ class Material:
     ``free`` are the stretches that may be shown, ``pinnable`` those that a pin may ask for (all but the excluded).
     The measures are arrays over cells, shape (cells,), ``layout`` (cells, 48): shot s owns the cells
     [bounds[s], bounds[s + 1]); ``seconds`` is where a cell begins in its clip; ``motion`` its rank among all, 0 to 1.
+    ``wanted``, ``unwanted``, ``intensity``, ``mood`` and ``picture`` are of ``ClipInsight``, ``pictures`` of
+    ``Insight``.
     """
 
     clips: tuple[Clip, ...]
@@ -62,6 +66,12 @@ class Material:
     layout: NDArray[np.float32]
     luma: Series
     warmth: Series
+    wanted: Series
+    unwanted: Series
+    intensity: Series
+    mood: Series
+    picture: NDArray[np.int64]
+    pictures: NDArray[np.float32]
     left_out: tuple[LeftOut, ...]
 
     @property
@@ -96,7 +106,7 @@ class _Builder:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def gather(clips: Sequence[Clip], brief: Brief) -> Material:
+def gather(clips: Sequence[Clip], brief: Brief, insight: Insight = Insight()) -> Material:  # noqa: B008  it is frozen
     """Look at all clips; raises ``UserError`` where a wish names no clip, or several, and where nothing is left."""
     for name in [pin.clip for pin in brief.pins] + [exclusion.clip for exclusion in brief.exclusions]:
         named_clip(name, clips)
@@ -105,7 +115,8 @@ def gather(clips: Sequence[Clip], brief: Brief) -> Material:
         moments = judge(clip)
         exclusions = [e for e in brief.exclusions if names_clip(e.clip, clip.info.path)]
         for shot in clip.facts.shots:
-            _add_shot(builder, index, clip, shot, moments, exclusions)
+            known = insight.clips.get(clip.facts.sha256) or _nothing_known(clip)
+            _add_shot(builder, index, clip, shot, moments, known, exclusions)
     if not builder.sizes:
         raise UserError("No shot of the footage is long enough to use.", hint="Give longer clips.")
     if not builder.free and not (brief.pins and builder.pinnable):
@@ -119,6 +130,7 @@ def gather(clips: Sequence[Clip], brief: Brief) -> Material:
         pinnable=_as_free(builder.pinnable),
         bounds=np.cumsum([0, *builder.sizes]),
         motion=_ranks(table.pop("motion")),
+        pictures=insight.pictures,
         left_out=tuple(builder.left_out),
         **table,
     )
@@ -141,8 +153,19 @@ def _as_free(stretches: list[tuple[int, float, float]]) -> Free:
     return Free(np.array(shot, np.int64), np.array(low, np.float64), np.array(high, np.float64))
 
 
+def _nothing_known(clip: Clip) -> ClipInsight:
+    none = np.zeros(len(clip.ticks))
+    return ClipInsight(none, none, none, none, np.full(len(clip.ticks), -1))
+
+
 def _add_shot(
-    builder: _Builder, index: int, clip: Clip, shot: Shot, moments: Moments, exclusions: list[Exclusion]
+    builder: _Builder,
+    index: int,
+    clip: Clip,
+    shot: Shot,
+    moments: Moments,
+    known: ClipInsight,
+    exclusions: list[Exclusion],
 ) -> None:
     begin = float(clip.time_of(shot.first))
     end = PHOTO_SECONDS if clip.is_photo else float(clip.time_of(shot.end))
@@ -153,7 +176,8 @@ def _add_shot(
     seconds = begin + CELL * np.arange(cells, dtype=np.float64)
     frames = np.searchsorted(clip.times, seconds + CELL / 2).clip(shot.first, shot.end - 1)
     samples = _nearest(clip.arrays["sample_time"], seconds)
-    excluded, poor = _blocked(builder, clip, seconds, frames, moments, exclusions)
+    avoided = known.unwanted[frames] >= _AVOIDED
+    excluded, poor = _blocked(builder, clip, seconds, frames, moments, avoided, exclusions)
     number = len(builder.shots)
     builder.pinnable += [(number, *span) for span in _runs(~excluded, seconds, end)]
     builder.free += [(number, *span) for span in _runs(~(excluded | poor), seconds, end)]
@@ -168,6 +192,11 @@ def _add_shot(
         "layout": clip.arrays["layout"][samples],
         "luma": clip.arrays["luma"][frames].astype(np.float64),
         "warmth": clip.arrays["warmth"][samples].astype(np.float64),
+        "wanted": known.wanted[frames],
+        "unwanted": known.unwanted[frames],
+        "intensity": known.intensity[frames],
+        "mood": known.mood[frames],
+        "picture": known.picture[frames],
     }
     for name, values in columns.items():
         builder.columns.setdefault(name, []).append(values)
@@ -182,9 +211,10 @@ def _blocked(
     seconds: Series,
     frames: NDArray[np.int64],
     moments: Moments,
+    avoided: NDArray[np.bool_],
     exclusions: list[Exclusion],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which cells are excluded, and which are too poor; each stretch is noted with its reason."""
+    """Which cells are excluded, and which are too poor or avoided; each stretch is noted with its reason."""
     excluded = np.zeros(len(seconds), bool)
     for exclusion in exclusions:
         excluded |= (seconds + CELL > exclusion.low) & (seconds < exclusion.high)
@@ -194,11 +224,12 @@ def _blocked(
         "excluded": excluded,
         "black or empty": black & ~excluded,
         "blurred, badly exposed or too shaky": poor & ~black & ~excluded,
+        "shows what is to be avoided": avoided & ~poor & ~black & ~excluded,
     }
     for reason, mask in reasons.items():
         spans = _runs(mask, seconds, float(seconds[-1] + CELL))
         builder.left_out += [LeftOut(clip, low, high, reason) for low, high in spans]
-    return excluded, black | poor
+    return excluded, black | poor | avoided
 
 
 def _any_in_cells(frames: NDArray[np.bool_], firsts: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -6,7 +6,10 @@ The score of a film is the sum over its slots of, each weighted by the style's t
     motion       1 - |motion - level|: lively moments where the music is lively, by rank among all the footage
     faces        size of the largest face, and a quarter more for a smile
     arc          wide, quiet pictures in intro and outro; faces and motion in the climax
-    variety      minus: the clip was just seen; it has had more than its share; the picture resembles the one before
+    mood         1 - |intensity - level|: moods that fit the music, as surely as the pictures have one
+    wishes       how well what is wanted is to be seen, minus how well what is not
+    variety      minus: the clip was just seen; it has had more than its share; the picture resembles the one before, or
+                 shows the same as one of the last ones, as far as a model can tell
     continuity   pictures move the same way as the one before
     chronology   minus the distance between the moment's place in the footage and the slot's place in the film
     thrift       minus what is left too short to be shown, where the film needs most of the footage
@@ -34,6 +37,8 @@ _BRANCH = 8
 _NOISE = 0.04
 _LOOKALIKE = 0.12  # mean layout distance, as a share of full scale, under which a join reads as a jump cut
 _THRIFT = 3.0
+_WISH = 2.0  # as much as all of a style's taste together
+_AGES = (1.0, 0.75, 0.55, 0.4, 0.3, 0.2)  # how much it counts that one of the last pictures showed the same
 
 Series = NDArray[np.float64]
 
@@ -120,8 +125,16 @@ class _Scorer:
         faces = np.minimum(material.faces * 2, 1) * (1 + 0.25 * material.smiles)
         self.sums = {
             name: np.concatenate([[0.0], np.cumsum(values)])
-            for name, values in (("quality", material.quality), ("motion", material.motion), ("faces", faces))
+            for name, values in (
+                ("quality", material.quality),
+                ("motion", material.motion),
+                ("faces", faces),
+                ("wish", material.wanted - material.unwanted),
+                ("mood", material.mood),
+                ("intensity", material.mood * material.intensity),
+            )
         }
+        self.usual = _usual_likeness(material)
         self.ends = np.repeat(material.bounds[1:], np.diff(material.bounds))  # of the shot that a cell is of
         seconds = float(rhythm.frames / rhythm.fps)
         self.share = _fair_shares(material) * min(seconds, material.capacity)
@@ -140,7 +153,9 @@ class _Scorer:
             score = score + taste.arc * (1 - mean["faces"]) * (1 - mean["motion"])
         elif slot.part == "climax":
             score = score + taste.arc * np.maximum(mean["faces"], mean["motion"])
-        score = score + _NOISE * self.rng.random(len(starts))
+        intensity = mean["intensity"] / np.maximum(mean["mood"], 1e-9)
+        score = score + taste.mood * mean["mood"] * (1 - np.abs(intensity - slot.level))
+        score = score + _WISH * mean["wish"] + _NOISE * self.rng.random(len(starts))
         return np.asarray(score - taste.chronology * np.abs(self.place - slot.start / self.film))
 
     def best(self, state: _State, slot: Slot, need: Need, alone: Series) -> list[tuple[Pick, float]]:
@@ -189,7 +204,21 @@ class _Scorer:
         if min(map(abs, directions)) > 0.05:
             score += taste.continuity * float(np.sign(directions[0]) * np.sign(directions[1]))
         apart = float(np.abs(material.layout[cells.start] - material.layout[last]).mean()) / 255
-        return score - taste.variety * max(0.0, 1 - apart / _LOOKALIKE)
+        repeated = max(1 - apart / _LOOKALIKE, self._shown_before(state, cells.start))
+        return score - taste.variety * max(0.0, repeated)
+
+    def _shown_before(self, state: _State, cell: int) -> float:
+        """How much a picture shows the same as one of the last picks, 0 to 1; 0 where no model has seen it."""
+        material, most = self.material, 0.0
+        if material.picture[cell] < 0:
+            return most
+        vector = material.pictures[material.picture[cell]]
+        for age, pick in zip(_AGES, reversed(state.picks), strict=False):
+            other = material.picture[material.cells_between(pick.shot, pick.low, pick.high).start]
+            if other >= 0:
+                alike = (float(vector @ material.pictures[other]) - self.usual) / max(1 - self.usual, 1e-6)
+                most = max(most, age * alike)
+        return most
 
     def _seen_before(self, state: _State, shots: NDArray[np.int64], need: Need) -> Series:
         """How much of each shot's clip will have been shown against its fair share, and whether it just was."""
@@ -199,6 +228,15 @@ class _Scorer:
             same = clips == self.material.clip_of_shot[pick.shot]
             penalty = penalty + np.where(same, (1.0, 0.4, 0.2)[age], 0.0)
         return np.asarray(penalty)
+
+
+def _usual_likeness(material: Material) -> float:
+    """The mean product of the vectors of two pictures of the footage."""
+    count = len(material.pictures)
+    if count < 2:
+        return 0.0
+    total = material.pictures.sum(axis=0, dtype=np.float64)
+    return float((total @ total - count) / (count * (count - 1)))
 
 
 def _fair_shares(material: Material) -> Series:

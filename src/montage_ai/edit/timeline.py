@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from montage_ai.edit.choices import Quality, Sound, Stabilization, TransitionKind
 from montage_ai.edit.grade import Grade
+from montage_ai.footage.clip import Clip
 
 
 class _Part(BaseModel):
@@ -124,6 +125,14 @@ class Timeline(_Part):
     def starts(self) -> tuple[int, ...]:
         """The output frame at which each item begins; those after the first are the cuts."""
         return tuple(accumulate((item.frames for item in self.items[:-1]), initial=0))
+
+
+def clip_source(clip: Clip) -> ClipSource:
+    """``clip`` as items name it."""
+    path, digest = clip.info.path, clip.facts.sha256
+    if clip.is_photo:
+        return ClipSource(path=path, sha256=digest, kind="photo")
+    return ClipSource(path=path, sha256=digest, rate=clip.info.picture.fps, seconds=clip.time_of(len(clip.ticks)))
 
 
 def half_before(transition: Transition | None) -> int:

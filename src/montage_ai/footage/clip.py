@@ -30,6 +30,8 @@ class ClipFacts(BaseModel):
     boundaries: tuple[Boundary, ...]
     shots: tuple[Shot, ...]
     faces: tuple[Face, ...]
+    places: tuple[str, ...] = ()
+    """Names of where it was taken, from the nearest town to the country."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Clip:
     """One source file and what is known about it.
 
     ``ticks`` holds the time of each frame in units of the stream's time base, from the first frame on;
-    ``arrays`` the measures of ``footage.features`` by name.
+    ``arrays`` the measures of ``footage.features`` and, where it has sound, of ``footage.sounds`` by name.
     """
 
     facts: ClipFacts
@@ -71,3 +73,8 @@ class Clip:
     def times(self) -> NDArray[np.float64]:
         """Seconds from the first frame, shape (frames,)."""
         return np.asarray(self.ticks * float(self.info.picture.time_base), np.float64)
+
+
+def frames_of(clip: Clip, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of the frame that each of a clip's pictures is of."""
+    return np.clip(np.searchsorted(clip.times, seconds + 1e-6, side="right") - 1, 0, len(clip.times) - 1)

@@ -1,4 +1,4 @@
-"""The footage analyzer: one decode of a clip serves everything that is measured on it. It needs no model."""
+"""The footage analyzer: one decode of a clip serves everything that is seen in it. It needs no model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from montage_ai.footage.clip import Array, Clip, ClipFacts
 from montage_ai.footage.features import Faces, FrameMeasures, FramePack, SampleMeasures
+from montage_ai.footage.places import place_names
 from montage_ai.footage.shots import Shot, ShotDetector, shots
+from montage_ai.footage.sounds import measure_sound
 from montage_ai.media.decode import Consumer, decode_pass, photo_frame
 from montage_ai.media.photos import read_photo
 from montage_ai.media.probe import MediaInfo
 
-ANALYSIS_VERSION = 3
+ANALYSIS_VERSION = 4
 """Raise it when what is measured changes: clips are then analysed again."""
 
 
@@ -60,8 +62,10 @@ def _analyze_video(
         boundaries=boundaries,
         shots=shots(boundaries, len(decoded.ticks)),
         faces=tuple(face_finder.found),
+        places=place_names(info.location),
     )
-    return _put_together(facts, decoded.ticks, measures.arrays() | samples.arrays(), pack)
+    heard = measure_sound(info, decoded.duration, lambda: on_seconds(decoded.duration))
+    return _put_together(facts, decoded.ticks, measures.arrays() | samples.arrays() | heard, pack)
 
 
 def _put_together(facts: ClipFacts, ticks: NDArray[np.int64], arrays: dict[str, Array], pack: FramePack) -> Analysis:
@@ -87,6 +91,7 @@ def _analyze_photo(info: MediaInfo, sha256: str, faces: bool) -> Analysis:
         boundaries=(),
         shots=(Shot(first=0, end=1),),
         faces=tuple(face_finder.found),
+        places=place_names(info.location),
     )
     return _put_together(facts, np.zeros(1, np.int64), measures.arrays() | samples.arrays(), pack)
 

@@ -4,6 +4,7 @@
     clips       SHA-256 and analysis version -> the facts (JSON) and the measures (compressed arrays)
     thumbnails  SHA-256 and analysis version -> the seconds and JPEG bytes of the frame pack
     models, vectors  what models made of the pictures: see ``vectors``
+    texts       captions, and what is said: see ``texts``
     notes       kind, SHA-256 and version -> JSON: what other rooms want remembered of a file, like a beat grid
 
 Several programs may use one library at once (WAL). A library with a newer schema is refused politely.
@@ -20,6 +21,8 @@ import numpy as np
 
 from montage_ai.footage.clip import Clip, ClipFacts
 from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
+from montage_ai.footage.texts import SCHEMA as TEXTS_SCHEMA
+from montage_ai.footage.texts import Texts
 from montage_ai.footage.vectors import SCHEMA as VECTORS_SCHEMA
 from montage_ai.footage.vectors import Vectors
 from montage_ai.media.database import Database
@@ -48,8 +51,9 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "library.sqlite"
-        self._db = Database(self.path, _SCHEMA, VECTORS_SCHEMA)
+        self._db = Database(self.path, _SCHEMA, VECTORS_SCHEMA, TEXTS_SCHEMA)
         self.vectors = Vectors(self._db, folder / "vectors")
+        self.texts = Texts(self._db)
 
     def close(self) -> None:
         self._db.close()

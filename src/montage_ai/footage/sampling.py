@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from montage_ai.footage.clip import Clip
+from montage_ai.footage.clip import Clip, frames_of
 from montage_ai.footage.quality import judge
 
 SAMPLER_VERSION = 1
@@ -19,7 +19,7 @@ def sampled(clip: Clip, times: Sequence[float]) -> list[float]:
     if not len(times):
         return []
     moments, new = judge(clip), clip.arrays["picture_new"] > 0
-    frames = np.clip(np.searchsorted(clip.times, np.asarray(times) + 1e-6, side="right") - 1, 0, len(clip.times) - 1)
+    frames = frames_of(clip, np.asarray(times))
     poor = moments.black | moments.blurred
     taken = list[float]()
     for shot in clip.facts.shots:

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream as AvVideoStream
 from pydantic import BaseModel, ConfigDict
 
 from montage_ai.errors import MediaError
+from montage_ai.media.origin import photo_origin, video_location
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
 VIDEO_SUFFIXES = frozenset(
@@ -89,7 +90,9 @@ class MediaInfo(_Model):
     video: VideoStream | None
     audio: AudioStream | None
     taken: str | None = None
-    """The container's creation time, as written there."""
+    """When it was taken, as ISO 8601, if the file says it."""
+    location: tuple[float, float] | None = None
+    """Where it was taken, if the file says it: degrees of latitude and longitude (WGS 84)."""
 
     @property
     def picture(self) -> VideoStream:
@@ -106,9 +109,11 @@ def probe(path: Path) -> MediaInfo:
     """
     try:
         with open_media(path) as container:
-            return _describe(path, container)
+            info = _describe(path, container)
     except (av.error.FFmpegError, ValueError) as error:
         raise _unreadable(path, error) from error
+    taken, location = photo_origin(path) if info.kind == "photo" else (info.taken, info.location)
+    return info.model_copy(update={"taken": taken, "location": location})
 
 
 def open_media(path: Path) -> InputContainer:
@@ -154,6 +159,7 @@ def _describe(path: Path, container: InputContainer) -> MediaInfo:
         video=video,
         audio=audio,
         taken=container.metadata.get("creation_time"),
+        location=video_location(container.metadata),
     )
 
 

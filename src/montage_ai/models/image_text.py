@@ -62,7 +62,8 @@ class ImageTextModel:
 
     def embed_images(self, pictures: Sequence[Picture]) -> Vectors:
         """A vector for each picture, shape (pictures, width)."""
-        batches = in_batches(pictures, first_batch(self.device, self._memory_of_one()), self._some_images)
+        each = memory_of_picture(self._model.config.vision_config.to_dict(), self.device)
+        batches = in_batches(pictures, first_batch(self.device, each), self._some_images)
         return _joined(list(batches))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -95,16 +96,16 @@ class ImageTextModel:
         moved = {name: one.to(device) for name, one in inputs.items()}
         return {name: one.to(dtype) if one.is_floating_point() else one for name, one in moved.items()}
 
-    def _memory_of_one(self) -> float:
-        """Bytes that a picture takes on its way through, about."""
-        vision = self._model.config.vision_config.to_dict()
-        return float(_patches(vision) * vision["hidden_size"] * _SEVERAL * (2 if self.device.half else 4))
-
     def _leave_out(self, tower: Tower) -> None:
         """Free the half that is not used: of SigLIP 2 the words take three quarters of the memory."""
         other = {"images": "text_model", "texts": "vision_model"}.get(tower)
         if other is not None and hasattr(self._model, other):
             setattr(self._model, other, torch().nn.Identity())
+
+
+def memory_of_picture(vision: Mapping[str, Any], device: Device) -> float:
+    """Bytes that a picture takes on its way through a transformer that is configured so, about."""
+    return float(_patches(vision) * vision["hidden_size"] * _SEVERAL * (2 if device.half else 4))
 
 
 def effort(config: dict[str, Any]) -> float:

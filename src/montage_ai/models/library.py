@@ -51,6 +51,12 @@ def hub() -> ModuleType:
     return found
 
 
+def progress_bar() -> type:
+    """The class of the bars that the hub's client shows. Raises ``MissingExtraError``."""
+    found: type = _imported("tqdm").tqdm
+    return found
+
+
 def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)

@@ -5,10 +5,14 @@ There are GPUs and drivers on which every picture gets the same vector, without 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import cv2
 import numpy as np
 
 from montage_ai.errors import UnsuitedError
+from montage_ai.models.device import Device
 from montage_ai.models.image_text import ImageTextModel, Picture, Vectors
 
 _SIDE = 256
@@ -21,11 +25,25 @@ _KNOWN = {
 _ALIKE = 0.9999
 
 
+class Sees(Protocol):
+    """A model on a device that makes a vector of each picture, shape (pictures, width)."""
+
+    device: Device
+
+    def embed_images(self, pictures: Sequence[Picture]) -> Vectors: ...
+
+
+def check_sight(model: Sees) -> Vectors:
+    """The vectors of drawn pictures. Raises ``UnsuitedError`` where they are not numbers, or all the same."""
+    pictures = model.embed_images([_drawn(*drawing) for drawing in _KNOWN.values()])
+    check_vectors(pictures, model.device.name)
+    return pictures
+
+
 def check(model: ImageTextModel) -> None:
     """Raises ``UnsuitedError`` where drawn pictures get vectors that are not numbers or all the same, or where their
     descriptions are closer to others of them."""
-    pictures = model.embed_images([_drawn(*drawing) for drawing in _KNOWN.values()])
-    check_vectors(pictures, model.device.name)
+    pictures = check_sight(model)
     texts = model.embed_texts(list(_KNOWN))
     if not np.array_equal((texts @ pictures.T).argmax(axis=1), np.arange(len(_KNOWN))):
         wrong = "it takes drawn pictures for others than are described"

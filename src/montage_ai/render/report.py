@@ -39,7 +39,7 @@ class Report:
 
     ``pictures[k]`` is a JPEG of item k; ``steadied`` are the numbers of the items that were. ``length_reason`` says
     what the film's length comes from; ``left_out`` is None where nothing was chosen from; ``mark`` is put into the page
-    as it is.
+    as it is; ``wanted[k]`` is how well item k shows what is wanted, 0 to 1, if something is.
     """
 
     title: str
@@ -53,6 +53,7 @@ class Report:
     stages: Sequence[StageDone]
     seconds: float
     mark: str
+    wanted: Sequence[float] = ()
 
 
 def waveform(samples: NDArray[np.float32], sample_rate: int) -> list[float]:
@@ -168,7 +169,9 @@ def _shot(report: Report, index: int) -> str:
         "photo" if item.clip.kind == "photo" else f"{float(item.start):.2f}&ndash;{float(item.end(timeline.fps)):.2f} s"
     )
     join = timeline.transitions[index - 1] if index else None
-    notes = [item.section, "steadied" if index in report.steadied else "", join.kind.replace("_", " ") if join else ""]
+    wanted = f"wanted {100 * report.wanted[index]:.0f} %" if report.wanted else ""
+    steadied = "steadied" if index in report.steadied else ""
+    notes = [item.section, wanted, steadied, join.kind.replace("_", " ") if join else ""]
     return (
         f'<figure id="shot{index + 1}">{image}<figcaption><b>{index + 1}</b> {start:.2f}&ndash;{end:.2f} s<br>'
         f"{escape(printable(item.clip.path.name))}, {source}<br>"

@@ -19,8 +19,8 @@ from montage_ai.media.audio import Samples, read_range, sound_blocks
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing, telling_disk_errors
 from montage_ai.media.probe import MediaInfo
+from montage_ai.media.speech import SPEECH, WINDOW, speech_likeness
 from montage_ai.render.encoding import ENCODINGS
-from montage_ai.render.speech import SPEECH, WINDOW, speech_likeness
 
 SAMPLE_RATE = 48_000
 LOUDNESS = -14.0

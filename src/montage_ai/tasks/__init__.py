@@ -8,6 +8,7 @@ from montage_ai.errors import TaskError
 from montage_ai.tasks.task import Task
 
 _TASKS = {
+    "caption": "montage_ai.tasks.caption:Caption",
     "embed": "montage_ai.tasks.embed:Embed",
     "stabilize": "montage_ai.tasks.stabilize:Stabilize",
     "trial": "montage_ai.tasks.trial:Trial",

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from montage_ai import config
 from montage_ai.errors import TaskError, UnsuitedError
 from montage_ai.models import library
 from montage_ai.tasks.task import InputFile
@@ -71,8 +73,42 @@ class Weights(BaseModel):
         return place
 
 
+OnBytes = Callable[[float, float], None]
+"""Is told how many bytes are there, of how many."""
+
+
 def kept(repository: str, revision: str) -> Path | None:
-    """The folder of a commit (or branch) of a repository of the hub that was fetched before, or None."""
+    """The folder of a commit (or branch) of a repository of the hub that was fetched before, and whole; or None."""
+    place = _local(repository, revision)
+    return place if place is not None and _mark(repository, place.name).exists() else None
+
+
+def fetched(repository: str, revision: str, on_bytes: OnBytes = lambda done, total: None) -> Path:
+    """The same, fetched where it was not. Raises ``UnsuitedError`` where that cannot be done."""
+    if (before := kept(repository, revision)) is not None:
+        return before
+    hub = library.hub()
+    refused = hub.errors.HfHubHTTPError.__bases__  # of the HTTP client that it uses, and of the system
+    try:
+        told = hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
+        sizes = {one.rfilename: one.size or 0 for one in told.siblings or () if "/" not in one.rfilename}
+        names = loaded_names(list(sizes))
+        bar = _bar(on_bytes, float(sum(sizes[name] for name in names)))
+        place = Path(hub.snapshot_download(repository, revision=told.sha, allow_patterns=names, tqdm_class=bar))
+    except (*refused, hub.errors.HFValidationError) as error:
+        if (before := _local(repository, revision)) is not None:  # fetched by another program, maybe not all of it
+            return before
+        first = str(error).strip().partition("\n")[0]
+        hint = "Check the network and the name, or name a local folder."
+        raise UnsuitedError(f"The model {repository} cannot be fetched ({first}).", hint=hint) from error
+    mark = _mark(repository, place.name)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    return place
+
+
+def _local(repository: str, revision: str) -> Path | None:
+    """What there is of it on this machine: the hub's client does not know whether it came to its end."""
     hub = library.hub()
     try:
         return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
@@ -80,20 +116,26 @@ def kept(repository: str, revision: str) -> Path | None:
         return None
 
 
-def fetched(repository: str, revision: str) -> Path:
-    """The same, fetched where it was not. Raises ``UnsuitedError`` where that cannot be done."""
-    if (before := kept(repository, revision)) is not None:
-        return before
-    hub = library.hub()
-    refused = hub.errors.HfHubHTTPError.__bases__  # of the HTTP client that it uses, and of the system
-    try:
-        told = hub.HfApi().model_info(repository, revision=revision)
-        names = loaded_names([one.rfilename for one in told.siblings or () if "/" not in one.rfilename])
-        return Path(hub.snapshot_download(repository, revision=told.sha, allow_patterns=names))
-    except (*refused, hub.errors.HFValidationError) as error:
-        first = str(error).strip().partition("\n")[0]
-        hint = "Check the network and the name, or name a local folder."
-        raise UnsuitedError(f"The model {repository} cannot be fetched ({first}).", hint=hint) from error
+def _mark(repository: str, commit: str) -> Path:
+    """Is there once all of a commit was fetched."""
+    return config.cache_dir() / "fetched" / hashlib.sha256(f"{repository}@{commit}".encode()).hexdigest()
+
+
+def _bar(on_bytes: OnBytes, total: float) -> type:
+    """A progress bar, as the hub's client takes one, that is not shown but told to ``on_bytes``."""
+
+    class Bar(library.progress_bar()):  # type: ignore[misc]
+        def __init__(self, *others: Any, unit: str = "it", **settings: Any) -> None:
+            super().__init__(*others, **settings | {"disable": True})
+            self._is_of_bytes, self._done = unit == "B", 0.0
+
+        def update(self, more: float | None = 1) -> None:
+            if self._is_of_bytes:
+                self._done = min(self._done + (more or 0.0), total)
+                on_bytes(self._done, total)
+
+    on_bytes(0.0, total)
+    return Bar
 
 
 def loaded_names(names: list[str]) -> list[str]:

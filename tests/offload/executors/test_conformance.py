@@ -21,7 +21,8 @@ from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.executors.local import LocalExecutor
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.transports.decorators import Retrying
-from montage_ai.tasks.embed import Embed, read_pack, read_picture, read_vectors, write_pack
+from montage_ai.tasks.embed import Embed, read_vectors
+from montage_ai.tasks.pictures import read_pack, read_picture, write_pack
 from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial

@@ -32,7 +32,7 @@ class Query:
     folders and dates.
 
     For a model, ``text`` and ``unwanted_texts`` say all of that but what is better measured, maybe nothing; ``terms``
-    are all words of ``text`` that mean something.
+    and ``unwanted_terms`` are all words of them that mean something.
     """
 
     wanted: tuple[str, ...]
@@ -42,6 +42,7 @@ class Query:
     text: str = ""
     unwanted_texts: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
+    unwanted_terms: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,16 @@ def parse_query(text: str, vocabulary: Vocabulary, *, without: Iterable[str] = (
     unwanted = [part for other in others for part in other]
     if all(part.is_empty for part in [*wanted, *unwanted]):
         raise UserError(f"{text!r} asks for nothing.", hint='Describe a moment, like "happy people".')
-    shown = _shown(wanted, vocabulary)
+    shown, not_shown = _shown(wanted, vocabulary), [_shown(other, vocabulary) for other in others]
     return Query(
         _concepts(wanted),
         _words(wanted),
         _concepts(unwanted),
         _words(unwanted),
         _text(shown),
-        tuple(filter(None, (_text(_shown(other, vocabulary)) for other in others))),
-        tuple(dict.fromkeys(word for part in shown if not part.is_empty for word in part.phrase.split())),
+        tuple(filter(None, map(_text, not_shown))),
+        _terms(shown),
+        tuple(filter(None, map(_terms, not_shown))),
     )
 
 
@@ -88,6 +90,10 @@ def _concepts(parts: Iterable[_Part]) -> tuple[str, ...]:
 
 def _words(parts: Iterable[_Part]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.phrase for part in parts if part.concept is None and not part.is_empty))
+
+
+def _terms(parts: Iterable[_Part]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for part in parts if not part.is_empty for word in part.phrase.split()))
 
 
 def _text(parts: list[_Part]) -> str:

@@ -1,4 +1,4 @@
-"""What was measured on every frame of a clip, by the names that the vocabulary knows."""
+"""What was measured at every frame of a clip, by the names that the vocabulary knows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from scipy.ndimage import uniform_filter1d
 
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.quality import judge
+from montage_ai.footage.sounds import SILENCE
+from montage_ai.media.speech import WINDOW
 
 Series = NDArray[np.float64]
 
@@ -31,9 +33,17 @@ def signals(clip: Clip) -> dict[str, Series]:
         "red": _at_frames(clip, "warmth"),
         "blue": _at_frames(clip, "tint"),
         "sharp": sharpness / max(float(np.percentile(sharpness, 75)), 1e-9),
+        "sound": _heard(clip, "level", SILENCE),
+        "speech": _heard(clip, "speech", 0.0),
         "photo": np.full(len(clip.ticks), float(clip.is_photo)),
         "upright": np.full(len(clip.ticks), float(picture.height > picture.width)),
     }
+
+
+def _heard(clip: Clip, name: str, without: float) -> Series:
+    """What was measured on the sound, and ``without`` where there is none."""
+    values = clip.arrays.get(name, np.array([without], np.float32))
+    return np.interp(clip.times, (np.arange(len(values)) + 0.5) * WINDOW, values)
 
 
 def _at_frames(clip: Clip, name: str) -> Series:

@@ -30,6 +30,8 @@ SignalName = Literal[
     "red",
     "blue",
     "sharp",
+    "sound",
+    "speech",
     "photo",
     "upright",
 ]
@@ -54,7 +56,7 @@ class Condition(BaseModel):
 class Concept(BaseModel):
     """What can be asked for by any of ``words``: all ``signals`` must hold.
 
-    ``measured``: no model that looks at single pictures knows it better.
+    ``measured``: no model that looks at single pictures knows it better. Without ``tag`` no shot is tagged with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +64,7 @@ class Concept(BaseModel):
     words: tuple[str, ...] = Field(min_length=1)
     signals: tuple[Condition, ...] = Field(min_length=1)
     measured: bool = False
+    tag: bool = True
 
     def holds(self, signals: Mapping[str, Series]) -> Series:
         """How surely it holds in each frame: 0 to 1."""
@@ -84,9 +87,9 @@ class Vocabulary:
         """Whether a concept, or none, is one that is left to what was measured also where there is a model."""
         return concept is not None and self.concepts[concept].measured
 
-    def hold(self, signals: Mapping[str, Series]) -> dict[str, Series]:
-        """How surely each concept holds in each frame."""
-        return {name: concept.holds(signals) for name, concept in self.concepts.items()}
+    def tags(self, signals: Mapping[str, Series]) -> dict[str, Series]:
+        """How surely each concept that is a tag holds in each frame."""
+        return {name: concept.holds(signals) for name, concept in self.concepts.items() if concept.tag}
 
 
 _CONCEPTS = TypeAdapter(dict[str, Concept])

@@ -1,4 +1,4 @@
-"""Where sound is like speech: what the music makes room for."""
+"""Where sound is like speech: what music makes room for, and what can be searched for."""
 
 from __future__ import annotations
 

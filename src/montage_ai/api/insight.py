@@ -1,0 +1,38 @@
+"""What a film's shots may be chosen by beyond what was measured, as far as models have looked at the footage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from montage_ai.edit.brief import Brief
+from montage_ai.errors import MissingExtraError, TaskError, UserError
+from montage_ai.events import Emit, Notice, counted
+from montage_ai.footage.clip import Clip
+from montage_ai.footage.library import Library
+from montage_ai.footage.search import Insight, gain_insight, last_seen, load_labels, load_vocabulary, parse_query
+from montage_ai.models.library import EXTRA, is_installed
+
+
+def look_into(clips: Sequence[Clip], brief: Brief, library: Library, emit: Emit) -> Insight:
+    """What is known of ``clips`` and the wishes of ``brief``. Raises ``UserError``."""
+    vocabulary = load_vocabulary()
+    wants, avoids = ({wish: parse_query(wish, vocabulary) for wish in each} for each in (brief.wants, brief.avoids))
+    seen = last_seen(library, emit)
+    if seen is not None and not any(seen.of(clip) for clip in clips):
+        seen = None
+    moods = [labels for labels in load_labels().values() if labels.intensity]
+    if wants or avoids:
+        _tell_of_unseen(sum(seen is None or seen.of(clip) is None for clip in clips), emit)
+        return gain_insight(clips, wants, avoids, vocabulary, moods, seen, library.texts)
+    try:
+        return gain_insight(clips, {}, {}, vocabulary, moods, seen, library.texts)
+    except (MissingExtraError, UserError, TaskError) as error:  # nobody has asked for it
+        emit(Notice("info", f"What a model has seen of the footage is not used: {error}"))
+        return Insight()
+
+
+def _tell_of_unseen(count: int, emit: Emit) -> None:
+    if count:
+        how = "montage-ai index FOOTAGE" if is_installed() else f"{EXTRA} && montage-ai index FOOTAGE"
+        text = f"{counted(count, 'clip')} no model has seen: there, wishes go by what is measured and by names. For all"
+        emit(Notice("info", f"{text} that is to be seen: {how}"))

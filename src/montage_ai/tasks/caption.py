@@ -1,0 +1,105 @@
+"""What pictures show, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from montage_ai.errors import TaskError, VerificationError, printable
+from montage_ai.events import counted
+from montage_ai.models.captions import CaptionModel
+from montage_ai.models.library import PACKAGES
+from montage_ai.models.self_check import check_sight
+from montage_ai.tasks.pictures import AGAIN, read_pictures
+from montage_ai.tasks.ready import ready
+from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
+from montage_ai.tasks.weights import Weights
+
+_FRAMES = "frames"
+_CAPTIONS = "captions"
+_BYTES = 100  # of a caption, about
+_LONGEST = 1000  # characters of one that is believed
+_AT_ONCE = 8  # pictures between two words of how far it is
+
+
+class Caption(Task):
+    """A caption of each of the ``count`` pictures of ``pack`` (see ``tasks.pictures``), in their order.
+
+    ``effort`` is what the model does to look at a picture, in GFLOP. The output is ``data["captions"]``.
+    """
+
+    name: ClassVar = "caption"
+    version: ClassVar = 1
+    needs: ClassVar = Needs(packages=PACKAGES, processors=2, memory=3.0)
+
+    pack: InputFile
+    count: int = Field(ge=1)
+    weights: Weights
+    effort: float = Field(gt=0)
+
+    @classmethod
+    def priors(cls) -> dict[str, Prior]:
+        return {Only.name: Only.prior}
+
+    def variants(self) -> tuple[Variant, ...]:
+        return (Only(self),)
+
+    def inputs(self) -> tuple[InputFile, ...]:
+        return (self.pack, *(one.file for one in self.weights.files))
+
+    @property
+    def about(self) -> str:
+        return counted(self.count, "picture")
+
+
+class Only(Variant):
+    """The one way: the pack travels as it is."""
+
+    name = "only"
+    prior = Prior(Line(8.0, 0.05))
+
+    def __init__(self, task: Caption) -> None:
+        self.task = task
+
+    @property
+    def work(self) -> Work:
+        count, size = self.task.count, self.task.pack.path.stat().st_size
+        return Work(up=size + self.task.weights.size, units=count * self.task.effort, down=_BYTES * count)
+
+    def prepare(self, folder: Path) -> Payload:
+        return Payload(files={_FRAMES: self.task.pack.path, **self.task.weights.payload()})
+
+    def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
+        model = ready(
+            self.task.weights,
+            payload.files,
+            folder,
+            load=CaptionModel,
+            check=lambda place, device: check_sight(CaptionModel(place, device)),
+        )
+        captions = list[str]()
+        for pictures in read_pictures(payload.files[_FRAMES], _AT_ONCE):
+            captions += model.captions(pictures)
+            on_fraction(min(len(captions) / self.task.count, 1.0))
+        if len(captions) != self.task.count:
+            raise TaskError(f"There are {len(captions)} pictures, not {self.task.count}.", hint=AGAIN)
+        return Payload(data={_CAPTIONS: captions})
+
+    def finish(self, payload: Payload, folder: Path) -> Payload:
+        read_captions(payload, self.task.count)
+        return payload
+
+
+def read_captions(payload: Payload, count: int) -> list[str]:
+    """The captions of ``count`` pictures, from the task's outputs: one line each, maybe empty.
+
+    They may come from another machine: raises ``VerificationError`` for what is not that.
+    """
+    found = payload.data.get(_CAPTIONS)
+    if not isinstance(found, list) or len(found) != count:
+        raise VerificationError(f"The captions are not those of {count} pictures.")
+    if not all(isinstance(one, str) and len(one) <= _LONGEST for one in found):
+        raise VerificationError("The captions are not words.")
+    return [printable(" ".join(one.split())) for one in found]
