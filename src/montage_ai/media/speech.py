@@ -24,10 +24,9 @@ def speech_likeness(sound: Samples, sample_rate: int) -> NDArray[np.float64]:
     Speech is voiced (its autocorrelation peaks at a pitch of 75 to 400 Hz) and comes in syllables (its loudness rises
     and falls within a second). Wind, traffic and applause have no pitch; hums have no syllables.
     """
-    from scipy.ndimage import maximum_filter1d, uniform_filter1d  # half a second: only where clips are heard
-    from scipy.signal import resample_poly
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d  # a while: only where clips are heard
 
-    mono: NDArray[np.float64] = np.asarray(resample_poly(sound.mean(axis=1, dtype=np.float64), 1, sample_rate // _RATE))
+    mono = _at_rate(sound.mean(axis=1, dtype=np.float64), sample_rate)
     count = len(mono) // _FRAME
     if count < 5:
         return np.zeros(max(1, round(len(sound) / sample_rate / WINDOW)))
@@ -42,6 +41,14 @@ def speech_likeness(sound: Samples, sample_rate: int) -> NDArray[np.float64]:
     likeness = maximum_filter1d(likeness, round(0.4 * _RATE / _FRAME))
     times = (np.arange(round(len(sound) / sample_rate / WINDOW)) + 0.5) * WINDOW
     return np.asarray(np.interp(times, (np.arange(count) + 0.5) * _FRAME / _RATE, likeness))
+
+
+def _at_rate(mono: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
+    if sample_rate == _RATE:
+        return mono
+    from scipy.signal import resample_poly  # half a second
+
+    return np.asarray(resample_poly(mono, 1, sample_rate // _RATE))
 
 
 def _pitch_strength(frames: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,26 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
-
 from montage_ai.errors import TaskError, VerificationError, printable
-from montage_ai.events import counted
 from montage_ai.models.captions import CaptionModel
 from montage_ai.models.library import PACKAGES
 from montage_ai.models.self_check import check_sight
-from montage_ai.tasks.pictures import AGAIN, read_pictures
+from montage_ai.tasks.pictures import AGAIN, FRAMES, PackTravels, PictureTask, read_pictures
 from montage_ai.tasks.ready import ready
-from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
-from montage_ai.tasks.weights import Weights
+from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Variant
 
-_FRAMES = "frames"
 _CAPTIONS = "captions"
-_BYTES = 100  # of a caption, about
 _LONGEST = 1000  # characters of one that is believed
 _AT_ONCE = 8  # pictures between two words of how far it is
 
 
-class Caption(Task):
+class Caption(PictureTask):
     """A caption of each of the ``count`` pictures of ``pack`` (see ``tasks.pictures``), in their order.
 
     ``effort`` is what the model does to look at a picture, in GFLOP. The output is ``data["captions"]``.
@@ -34,10 +28,7 @@ class Caption(Task):
     version: ClassVar = 1
     needs: ClassVar = Needs(packages=PACKAGES, processors=2, memory=3.0)
 
-    pack: InputFile
-    count: int = Field(ge=1)
-    weights: Weights
-    effort: float = Field(gt=0)
+    bytes_each: ClassVar = 100
 
     @classmethod
     def priors(cls) -> dict[str, Prior]:
@@ -46,30 +37,9 @@ class Caption(Task):
     def variants(self) -> tuple[Variant, ...]:
         return (Only(self),)
 
-    def inputs(self) -> tuple[InputFile, ...]:
-        return (self.pack, *(one.file for one in self.weights.files))
 
-    @property
-    def about(self) -> str:
-        return counted(self.count, "picture")
-
-
-class Only(Variant):
-    """The one way: the pack travels as it is."""
-
-    name = "only"
+class Only(PackTravels):
     prior = Prior(Line(8.0, 0.05))
-
-    def __init__(self, task: Caption) -> None:
-        self.task = task
-
-    @property
-    def work(self) -> Work:
-        count, size = self.task.count, self.task.pack.path.stat().st_size
-        return Work(up=size + self.task.weights.size, units=count * self.task.effort, down=_BYTES * count)
-
-    def prepare(self, folder: Path) -> Payload:
-        return Payload(files={_FRAMES: self.task.pack.path, **self.task.weights.payload()})
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
         model = ready(
@@ -80,7 +50,7 @@ class Only(Variant):
             check=lambda place, device: check_sight(CaptionModel(place, device)),
         )
         captions = list[str]()
-        for pictures in read_pictures(payload.files[_FRAMES], _AT_ONCE):
+        for pictures in read_pictures(payload.files[FRAMES], _AT_ONCE):
             captions += model.captions(pictures)
             on_fraction(min(len(captions) / self.task.count, 1.0))
         if len(captions) != self.task.count:

@@ -6,26 +6,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from montage_ai.errors import TaskError, VerificationError
-from montage_ai.events import counted
 from montage_ai.models.image_text import ImageTextModel
 from montage_ai.models.library import PACKAGES
 from montage_ai.models.self_check import check
-from montage_ai.tasks.pictures import AGAIN, read_pictures
+from montage_ai.tasks.pictures import AGAIN, FRAMES, PackTravels, PictureTask, read_pictures
 from montage_ai.tasks.ready import ready
-from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
-from montage_ai.tasks.weights import Weights
+from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Variant
 
 VECTORS = "vectors.f16"
 
-_FRAMES = "frames"
-_WIDTH = 1024  # of a vector, at most, for all that is known beforehand
 _TOLD = 16  # pictures between two words of how far it is
 
 
-class Embed(Task):
+class Embed(PictureTask):
     """A vector for each of the ``count`` pictures of ``pack``, a zip of JPEGs (see ``write_pack``), in their order.
 
     ``effort`` is what the model does for a picture, in GFLOP. The output ``vectors.f16`` holds rows of float16, each of
@@ -36,10 +31,7 @@ class Embed(Task):
     version: ClassVar = 1
     needs: ClassVar = Needs(packages=PACKAGES, processors=2, memory=2.0)
 
-    pack: InputFile
-    count: int = Field(ge=1)
-    weights: Weights
-    effort: float = Field(gt=0)
+    bytes_each: ClassVar = 2 * 1024  # of a vector, at most
 
     @classmethod
     def priors(cls) -> dict[str, Prior]:
@@ -48,30 +40,9 @@ class Embed(Task):
     def variants(self) -> tuple[Variant, ...]:
         return (Only(self),)
 
-    def inputs(self) -> tuple[InputFile, ...]:
-        return (self.pack, *(one.file for one in self.weights.files))
 
-    @property
-    def about(self) -> str:
-        return counted(self.count, "picture")
-
-
-class Only(Variant):
-    """The one way: the pack travels as it is."""
-
-    name = "only"
+class Only(PackTravels):
     prior = Prior(Line(6.0, 0.02))
-
-    def __init__(self, task: Embed) -> None:
-        self.task = task
-
-    @property
-    def work(self) -> Work:
-        count, size = self.task.count, self.task.pack.path.stat().st_size
-        return Work(up=size + self.task.weights.size, units=count * self.task.effort, down=2 * _WIDTH * count)
-
-    def prepare(self, folder: Path) -> Payload:
-        return Payload(files={_FRAMES: self.task.pack.path, **self.task.weights.payload()})
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
         model = ready(
@@ -82,7 +53,7 @@ class Only(Variant):
             check=lambda place, device: check(ImageTextModel(place, device)),
         )
         rows = []
-        for pictures in read_pictures(payload.files[_FRAMES], _TOLD):
+        for pictures in read_pictures(payload.files[FRAMES], _TOLD):
             rows.append(model.embed_images(pictures))
             on_fraction(min(_TOLD * len(rows) / self.task.count, 1.0))
         vectors = np.concatenate(rows).astype(np.float16)

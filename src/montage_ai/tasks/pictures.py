@@ -1,4 +1,4 @@
-"""Pictures as they travel to a model: JPEGs in a zip that does not compress."""
+"""Tasks of models that look at pictures, and how these travel: JPEGs in a zip that does not compress."""
 
 from __future__ import annotations
 
@@ -8,19 +8,64 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from montage_ai.errors import TaskError
+from montage_ai.events import counted
 from montage_ai.media.files import publishing
 from montage_ai.models.image_text import Picture
-from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.task import InputFile, Payload, Task, Variant, Work
+from montage_ai.tasks.weights import Weights
+
+FRAMES = "frames"
+"""The pack in a payload."""
 
 AGAIN = "Run the command again."
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LARGEST = 1_000_000  # bytes of a picture: what is larger was not made by us
+
+
+class PictureTask(Task):
+    """What a model makes of each of the ``count`` pictures of ``pack`` (see ``write_pack``), in their order.
+
+    ``effort`` is what the model does to look at a picture, in GFLOP; ``bytes_each`` about what it makes of one.
+    """
+
+    bytes_each: ClassVar[int]
+
+    pack: InputFile
+    count: int = Field(ge=1)
+    weights: Weights
+    effort: float = Field(gt=0)
+
+    def inputs(self) -> tuple[InputFile, ...]:
+        return (self.pack, *(one.file for one in self.weights.files))
+
+    @property
+    def about(self) -> str:
+        return counted(self.count, "picture")
+
+
+class PackTravels(Variant):
+    """The one way: the pack travels as it is, and files of the model with it."""
+
+    name = "only"
+
+    def __init__(self, task: PictureTask) -> None:
+        self.task = task
+
+    @property
+    def work(self) -> Work:
+        task, size = self.task, self.task.pack.path.stat().st_size
+        return Work(up=size + task.weights.size, units=task.count * task.effort, down=task.bytes_each * task.count)
+
+    def prepare(self, folder: Path) -> Payload:
+        return Payload(files={FRAMES: self.task.pack.path, **self.task.weights.payload()})
 
 
 def write_pack(folder: Path, jpegs: Sequence[bytes]) -> InputFile:

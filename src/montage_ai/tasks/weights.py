@@ -94,7 +94,7 @@ def fetched(repository: str, revision: str, on_bytes: OnBytes = lambda done, tot
         sizes = {one.rfilename: one.size or 0 for one in told.siblings or () if "/" not in one.rfilename}
         names = loaded_names(list(sizes))
         bar = _bar(on_bytes, float(sum(sizes[name] for name in names)))
-        place = Path(hub.snapshot_download(repository, revision=told.sha, allow_patterns=names, tqdm_class=bar))
+        place = Path(hub.snapshot_download(repository, revision=revision, allow_patterns=names, tqdm_class=bar))
     except (*refused, hub.errors.HFValidationError) as error:
         if (before := _local(repository, revision)) is not None:  # fetched by another program, maybe not all of it
             return before
