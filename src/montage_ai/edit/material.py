@@ -71,7 +71,7 @@ class Material:
     intensity: Series
     mood: Series
     picture: NDArray[np.int64]
-    pictures: NDArray[np.float32]
+    pictures: NDArray[np.float16]
     left_out: tuple[LeftOut, ...]
 
     @property

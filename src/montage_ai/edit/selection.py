@@ -212,7 +212,7 @@ class _Scorer:
         material, most = self.material, 0.0
         if material.picture[cell] < 0:
             return most
-        vector = material.pictures[material.picture[cell]]
+        vector = material.pictures[material.picture[cell]].astype(np.float32)
         for age, pick in zip(_AGES, reversed(state.picks), strict=False):
             other = material.picture[material.cells_between(pick.shot, pick.low, pick.high).start]
             if other >= 0:

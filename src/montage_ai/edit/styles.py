@@ -57,7 +57,7 @@ class Taste(_Part):
     continuity: float = Field(0.2, ge=0, le=5)
     chronology: float = Field(0.0, ge=0, le=5)
     arc: float = Field(0.4, ge=0, le=5)
-    mood: float = Field(0.4, ge=0, le=5)
+    mood: float = Field(0.6, ge=0, le=5)
 
 
 class Transitions(_Part):

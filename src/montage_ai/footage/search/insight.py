@@ -14,9 +14,10 @@ from montage_ai.footage.search.labels import Labels, ZeroShot, intensity
 from montage_ai.footage.search.looks import Looks, ask
 from montage_ai.footage.search.query import Query
 from montage_ai.footage.search.scores import names_of, of_measured, of_seen
-from montage_ai.footage.search.seen import Floats, Seen, shown
+from montage_ai.footage.search.seen import Seen, shown
 from montage_ai.footage.search.vocabulary import Vocabulary
 from montage_ai.footage.texts import Text, Texts
+from montage_ai.footage.vectors import Half
 
 Series = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ class Insight:
     the best moment shows each wish."""
 
     clips: Mapping[str, ClipInsight] = field(default_factory=dict)
-    pictures: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    pictures: Half = field(default_factory=lambda: np.zeros((0, 0), np.float16))
     best: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -69,18 +70,18 @@ def gain_insight(
     reached = [[score / max(best[name], _FAINT) for score in scores] for name, scores in wanted.items()]
     unwanted = [answers(query) for query in avoids.values()]
     asked = [] if seen is None else [ZeroShot(one, seen) for one in moods if one.intensity]
-    made, vectors, count = dict[str, ClipInsight](), list[Floats](), 0
+    made, vectors, count = dict[str, ClipInsight](), list[Half](), 0
     for number, clip in enumerate(clips):
         frames = len(clip.ticks)
         picture, level, sure = np.full(frames, -1), np.zeros(frames), np.zeros(frames)
         if seen is not None and (known := seen.of(clip)) is not None:
             at = shown(clip, known.seconds)
             picture, (level, sure) = at + count, (each[at] for each in intensity(asked, known.rows))
-            vectors.append(seen.matrix[known.rows].astype(np.float32))
+            vectors.append(seen.matrix[known.rows])
             count += len(known.rows)
         wish, against = (_any([scores[number] for scores in each], frames) for each in (reached, unwanted))
         made[clip.facts.sha256] = ClipInsight(wish, against, level, sure, picture)
-    return Insight(made, np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32), best)
+    return Insight(made, np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float16), best)
 
 
 class _Wish:
