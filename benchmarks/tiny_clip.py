@@ -70,7 +70,7 @@ def draw(picture: Picture, colour: str, shape: str, centre: tuple[float, float],
         cv2.rectangle(picture, (x - wide, y - high), (x + wide, y + high), paint, -1)
 
 
-def train(folder: Path, steps: int = 1000, seed: int = 3) -> None:
+def train(folder: Path, steps: int = 450, seed: int = 3) -> None:
     """Train one and save it into ``folder`` as models of the hub are saved."""
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
