@@ -22,6 +22,7 @@ from benchmarks.loopback.jupyter import jupyter
 from benchmarks.loopback.ray_cluster import ray_cluster
 from benchmarks.loopback.sshd import sshd
 from benchmarks.measuring import FOOTAGE, fresh_home, run
+from benchmarks.random_models import FAMILIES, save_random
 from benchmarks.row import Row, at_least, at_most, none_of, skipped
 from benchmarks.tiny_clip import train, write_clip, write_clips
 from montage_ai import config
@@ -35,6 +36,8 @@ from montage_ai.footage.scan import read_footage
 from montage_ai.footage.search import ask, find_moments, last_seen, load_vocabulary, parse_query
 from montage_ai.footage.search.nearest import products
 from montage_ai.media.probe import probe
+from montage_ai.models.captions import CaptionModel
+from montage_ai.models.image_text import ImageTextModel
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.kinds import CgpuSettings
@@ -58,11 +61,26 @@ def rows(quick: bool = False) -> Iterator[Row]:
         train(model)
         (folder / "clips").mkdir()
         clips = write_clips(folder / "clips")
+        yield _families(folder)
         yield from _everywhere(folder, model, clips)
         yield from _bytes()
         yield _killed(clips[0][0].parent, model)
         yield _again(folder, model, 50 if quick else 1000)
         yield from _exact(folder, [100_000] if quick else [100_000, 1_000_000])
+
+
+def _families(folder: Path) -> Row:
+    """Models of every family with random weights, through the code that loads and runs the real ones."""
+    picture, broken = np.random.default_rng(1).integers(0, 255, (90, 160, 3), np.uint8), 0
+    for family in (*FAMILIES, "blip"):
+        save_random(family, folder / family)
+        if family == "blip":
+            broken += not isinstance(CaptionModel(folder / family).captions([picture])[0], str)
+        else:
+            model = ImageTextModel(folder / family)
+            broken += model.embed_images([picture]).shape != model.embed_texts(["a dog"]).shape
+    about = "CLIP, SigLIP, SigLIP 2, BLIP from random weights"
+    return none_of("families of models that do not load and run", broken, reference=about)
 
 
 def _everywhere(folder: Path, model: Path, clips: Sequence[tuple[Path, str]]) -> Iterator[Row]:
@@ -124,7 +142,7 @@ def _orders(model: Path, clips: Sequence[tuple[Path, str]], executor: Executor[A
             embed_clips(found, found_model, library, offloader, config.cache_dir() / "packs", ignore)
             if executor is not None:
                 assert {row.executor for row in offloader.store.jobs()} == {"box"}
-        seen, orders = last_seen(library, ignore), []
+        seen, orders = last_seen(library, found, ignore), []
         assert seen is not None
         for _, text in clips:
             query = parse_query(text, vocabulary)

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 import montage_ai
+from benchmarks.random_models import save_random
 from benchmarks.tiny_clip import write_clip, write_clips
-from montage_ai.errors import UserError
+from montage_ai import config
+from montage_ai.errors import UserError, VerificationError
 from montage_ai.footage.library import Library
 from montage_ai.footage.sampling import sampled
 from tests.e2e.conftest import Program, command
-from tests.models.tiny import save_random
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +121,35 @@ class TestAgain:
         db.close()
         assert len(keys) == len(set(keys))
 
+    def test_vectors_that_are_not_whole_are_told_and_made_again(
+        self, program: Program, clips: Path, shapes_model: Path, home: Path
+    ) -> None:
+        montage_ai.index([clips], model=str(shapes_model))
+        (path,) = (home / "data" / "vectors").iterdir()
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100])
+        with pytest.raises(VerificationError, match="index FOOTAGE"):
+            montage_ai.search("a red circle")
+        again = montage_ai.index([clips])
+        assert (again.unchanged, again.decoded) == (0, 0)
+        assert len(path.read_bytes()) == len(whole)
+        assert montage_ai.search("a red circle").unseen == 0
+
+    def test_the_model_that_is_named_is_used_and_only_as_it_was(
+        self, clips: Path, shapes_model: Path, tmp_path: Path
+    ) -> None:
+        other = Path(shutil.copytree(shapes_model, tmp_path / "other"))
+        config_file = other / "config.json"
+        config_file.write_text(config_file.read_text() + "\n")
+        for model in (shapes_model, other, shapes_model):
+            montage_ai.index([clips], model=str(model))
+        with Library(config.data_dir()) as library:
+            assert [known.name for known in library.vectors.models()] == [str(shapes_model), str(other)]
+        montage_ai.index([clips], model=str(other))
+        config_file.write_text(config_file.read_text() + "\n")
+        with pytest.raises(UserError, match="has changed"):
+            montage_ai.search("a shape that was not asked for")
+
 
 class TestQueries:
     @pytest.fixture
@@ -146,9 +176,11 @@ class TestQueries:
         assert best("", like=f"{tmp_path / 'like.mp4'}@0.5") == "1.mp4"
         assert best("", like=few / "0.mp4", without=["a red circle"]) != "0.mp4"
         assert montage_ai.search("calm").moments[0].why.keys() == {"calm"}  # no still picture shows it
-        assert best("blue shape", like=few / "0.mp4") in ("0.mp4", "2.mp4")
+        assert best("a blue circle", like=few / "0.mp4") in ("0.mp4", "2.mp4")
         assert max(moment.score for moment in montage_ai.search("yellow stripes").moments) < 0.3
         assert "Nothing fits. The best has a score of 0." in program("search", "yellow stripes").out
+        left_out = montage_ai.search("a circle -few")  # the folder that they all lie in
+        assert (left_out.moments, left_out.unseen) == ([], 0)
 
     def test_what_cannot_be_asked_is_told_and_what_no_model_has_seen(
         self, program: Program, few: Path, tmp_path: Path

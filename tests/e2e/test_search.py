@@ -29,6 +29,12 @@ def test_a_sheet_shows_them(program: Program, footage: Path, tmp_path: Path) -> 
     assert (footage / "cars upright.mp4").as_uri() in page
     assert "data:image/jpeg;base64," in page
     assert "http" not in page
+    assert program("search", "upright", "--in", footage, "--sheet", "sheet.html").code == 0  # ours may be replaced
+    (tmp_path / "sheet.html").write_text("mine")
+    ran = program("search", "upright", "--in", footage, "--sheet", "sheet.html")
+    assert ran.code == 2
+    assert "--force" in ran.err
+    assert (tmp_path / "sheet.html").read_text() == "mine"
 
 
 def test_nothing_found_is_said_with_the_best_score(program: Program, footage: Path) -> None:

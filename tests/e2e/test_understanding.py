@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import montage_ai
+from benchmarks.random_models import save_random
 from benchmarks.tiny_clip import COLOURS, write_clip
 from montage_ai import config
 from montage_ai.errors import OutputExistsError, UserError
 from montage_ai.footage.library import Library
 from montage_ai.media.probe import probe
 from tests.e2e.conftest import Program
-from tests.models.tiny import save_random
 
 SHOWN = (("red", "circle"), ("red", "cross"), ("blue", "circle"), ("yellow", "square"))
 
@@ -172,6 +172,16 @@ class TestWishes:
         ran = program("make", few, "--music", music, "--want", "the of", "--plan")
         assert ran.code == 2
         assert "asks for nothing" in ran.err
+
+    def test_what_a_model_has_seen_is_not_needed_where_nothing_was_wished(
+        self, program: Program, few: Path, footage: Path, music: Path, home: Path
+    ) -> None:
+        (path,) = (home / "data" / "vectors").iterdir()
+        path.write_bytes(b"")
+        ran = program("make", few, "--music", music, "--plan")
+        assert ran.code == 0, ran.err
+        assert "is not used" in ran.err
+        assert program("tags", footage).code == 0  # the model has seen none of it
 
     def test_where_all_is_to_be_avoided_that_is_the_reason(self, program: Program, few: Path, music: Path) -> None:
         ran = program("make", few / "0.mp4", "--music", music, "--avoid", "a red circle", "--plan")

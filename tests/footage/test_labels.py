@@ -113,6 +113,8 @@ class TestVocabularies:
             ("[labels]\n", "labels"),
             ('templates = ["a photo"]\n[labels]\na = "b"\n', "templates: each must hold {}"),
             ('[labels]\na = "b"\n[intensity]\nc = 1\n', "intensity: 'c' is no label"),
+            ('[labels]\na = "b"\n[intensity]\na = 5\n', "intensity"),
+            ('[labels]\na = "b"\n[intensity]\na = nan\n', "intensity"),
             ('least = 2\n[labels]\na = "b"\n', "least"),
             ('colour = "red"\n[labels]\na = "b"\n', "colour"),
         ],

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,26 @@ def test_all_that_is_known_follows_what_becomes_of_the_files(tmp_path: Path, ana
         assert [clip.name for clip in library.clips()] == ["b.mp4"]
         second.write_bytes(b"something else")
         assert list(library.clips()) == []
+
+
+def test_a_file_that_cannot_be_read_is_as_if_it_were_not_there(
+    tmp_path: Path, analysis: Analysis, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library(tmp_path / "library") as library:
+        for name in ("a.mp4", "b.mp4"):
+            (tmp_path / name).write_bytes(plain.read_bytes())
+            digest = library.digest(tmp_path / name)
+        facts = analysis.clip.facts.model_copy(update={"sha256": digest})
+        library.remember(replace(analysis, clip=replace(analysis.clip, facts=facts)))
+        known = Library.digest
+
+        def refusing(self: Library, path: Path) -> str:
+            if path.name == "a.mp4":
+                raise PermissionError
+            return known(self, path)
+
+        monkeypatch.setattr(Library, "digest", refusing)
+        assert [clip.name for clip in library.clips()] == ["b.mp4"]
 
 
 def test_what_is_not_known_is_none(tmp_path: Path) -> None:
@@ -169,7 +190,8 @@ class TestAnotherSchema:
         with Library(tmp_path) as library:
             library.remember(analysis)
         with sqlite3.connect(tmp_path / "library.sqlite") as db:
-            db.executescript("DROP TABLE models; DROP TABLE vectors; PRAGMA user_version = 1;")
+            later = ("models", "vectors", "texts_index", "texts")
+            db.executescript("; ".join(["PRAGMA user_version = 1", *(f"DROP TABLE {name}" for name in later)]))
         db.close()
         with Library(tmp_path) as library:
             assert library.has(digest)

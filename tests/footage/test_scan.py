@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from montage_ai.errors import UserError
 from montage_ai.events import Event, Notice, StageDone, StageProgress, StageStarted, ignore
@@ -83,6 +85,26 @@ class TestFinding:
         (folder / "back").symlink_to(folder, target_is_directory=True)
         (folder / "dead.mp4").symlink_to(folder / "nothing.mp4")
         assert [p.name for p in find_files([folder])] == ["a.mp4"]
+
+
+def test_photos_and_videos_are_in_the_order_that_they_were_taken(
+    read: Read, folder: Path, make: Callable[..., Path], plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos tell the time on the wall, videos that in Greenwich."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    for name, at in (("1.mp4", "2024-05-01T03:30:00Z"), ("3.mp4", "2024-05-01T05:30:00Z")):
+        shutil.copy2(make("-i", plain, "-c", "copy", "-metadata", f"creation_time={at}", name), folder)
+    for name, exif in (
+        ("2.jpg", {0x9003: "2024:05:01 13:00:00"}),
+        ("4.jpg", {0x9003: "2024:05:01 07:00:00", 0x9011: "+01:00"}),
+    ):
+        tags = Image.Exif()
+        tags.get_ifd(0x8769).update(exif)
+        Image.new("RGB", (64, 48), "red").save(folder / name, exif=tags)
+    assert [clip.name for clip in read(folder).clips] == ["1.mp4", "2.jpg", "3.mp4", "4.jpg"]
+    monkeypatch.undo()
+    time.tzset()
 
 
 class TestKnownClips:

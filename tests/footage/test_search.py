@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,12 @@ from montage_ai import config
 from montage_ai.errors import ConfigError, UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.footage_analyzer import analyze_file
-from montage_ai.footage.search import Found, Tagger, find_moments, load_vocabulary, parse_query
+from montage_ai.footage.search import Found, Looks, Seen, Tagger, find_moments, load_vocabulary, parse_query
+from montage_ai.footage.search.scores import names_of
+from montage_ai.footage.search.seen import shown
 from montage_ai.footage.search.vocabulary import Vocabulary
+from montage_ai.footage.shots import Shot
+from montage_ai.footage.vectors import Rows
 from montage_ai.media.probe import probe
 
 Make = Callable[..., Path]
@@ -133,7 +139,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
     except UserError:
         return
     assert {*query.wanted, *query.unwanted} <= set(vocabulary.concepts)
-    assert query.wanted or query.words or query.unwanted or query.unwanted_words
+    assert query.wanted or query.words or query.unwanted or query.unwanted_names
 
 
 def test_tags_say_what_a_shot_shows(clips: dict[str, Clip], vocabulary: Vocabulary) -> None:
@@ -157,9 +163,61 @@ def test_what_is_heard_is_found(make: Make, vocabulary: Vocabulary) -> None:
     silent, loud = (found(query, clips, vocabulary).moments[0] for query in ("silence", "loud"))
     assert silent.end <= 3.7
     assert loud.start >= 2.4
-    assert found("talking", clips, vocabulary).moments == []
     (hushed,) = [moment for moment in found("no sound", clips, vocabulary).moments if moment.score > 0.5]
     assert hushed.end <= 3.7
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        ("2019-06-18T15:45:32+00:00", {"2019", "june"}),
+        ("2019", set()),
+        ("yesterday", set()),
+        ("2019-13-40", {"2019"}),
+        (None, set()),
+    ],
+)
+def test_dates_of_any_kind(taken: str | None, words: set[str], clips: dict[str, Clip]) -> None:
+    clip = clips["slow"]
+    info = clip.info.model_copy(update={"taken": taken, "path": Path("/a/b/c.mp4")})
+    dated = replace(clip, facts=clip.facts.model_copy(update={"info": info}))
+    assert names_of(dated) == {"a", "b", "c"} | words
+
+
+def test_a_description_that_is_not_wanted_must_be_in_the_name_as_a_whole(
+    clips: dict[str, Clip], vocabulary: Vocabulary
+) -> None:
+    def named(*without: str) -> set[str]:
+        return {moment.clip.name for moment in found("2019", clips, vocabulary, *without).moments}
+
+    assert len(named("old dog in the garden")) == 4
+    assert len(named("old film")) == 3
+
+
+def test_a_shot_of_which_nothing_was_seen_does_not_show_what_another_does(clips: dict[str, Clip]) -> None:
+    """As an index leaves it that was ended in the middle of a clip."""
+    clip = clips["slow"]
+    shots = (Shot(first=0, end=60), Shot(first=60, end=120), Shot(first=120, end=180))
+    cut = replace(clip, facts=clip.facts.model_copy(update={"shots": shots}))
+    at = shown(cut, np.array([0.0, 1.0, 4.5]))
+    assert at.tolist() == [0] * 30 + [1] * 30 + [-1] * 60 + [2] * 60
+    seen = Seen(np.ones((3, 4), np.float16), {"slow": Rows(np.array([0.0, 1.0, 4.5]), np.arange(3))}, Silent())
+    assert not seen.has_seen_all_of(cut)
+    assert seen.has_seen_all_of(clip)
+    answer = Looks(seen, np.full(3, 0.9), np.full(3, 0.1)).of(cut)
+    assert answer is not None
+    assert set(answer[0][60:120]) == {0.0}  # type: ignore[index]
+
+
+class Silent:
+    """A model that nothing is asked of."""
+
+    scale = 1.0
+
+    def texts(self, texts: object) -> np.ndarray:
+        raise AssertionError
+
+    picture = texts
 
 
 class TestOwnWords:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.random_models import save_random
 from montage_ai.errors import TaskError
 from montage_ai.models.captions import CaptionModel
 from montage_ai.models.self_check import check_sight
-from tests.models.tiny import save_random
 
 
 def test_every_picture_gets_its_own_caption_however_they_are_batched(tmp_path: Path) -> None:

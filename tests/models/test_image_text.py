@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.random_models import FAMILIES, save_random
 from benchmarks.tiny_clip import HELD_OUT, Picture, described, draw
 from montage_ai.errors import TaskError, UnsuitedError
 from montage_ai.models.device import CPU, in_batches
 from montage_ai.models.image_text import ImageTextModel, effort
 from montage_ai.models.self_check import check, check_vectors
-from tests.models.tiny import FAMILIES, save_random
 
 
 @pytest.fixture(scope="module")

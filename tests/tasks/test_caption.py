@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.random_models import save_random
 from montage_ai.errors import TaskError, UnsuitedError, VerificationError
 from montage_ai.tasks.caption import Caption, read_captions
 from montage_ai.tasks.pictures import write_pack
+from montage_ai.tasks.ready import ready
 from montage_ai.tasks.task import Payload
-from tests.models.tiny import save_random
 from tests.tasks.test_embed import jpegs, weights
 
 
@@ -47,6 +49,37 @@ def test_a_model_that_sees_nothing_is_refused(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "model")
     with pytest.raises(UnsuitedError, match="the same vector"):
         described(tmp_path / "model", 1, 1, tmp_path, [])
+
+
+def test_a_model_that_says_the_same_of_everything_is_refused(tmp_path: Path) -> None:
+    import torch
+    from transformers import BlipForConditionalGeneration
+
+    save_random("blip", tmp_path / "model")
+    model = BlipForConditionalGeneration.from_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        for layer in model.text_decoder.bert.encoder.layer:
+            layer.crossattention.output.dense.weight.zero_()
+    model.save_pretrained(tmp_path / "model")
+    with pytest.raises(UnsuitedError, match="of every picture"):
+        described(tmp_path / "model", 1, 1, tmp_path, [])
+
+
+def test_each_task_checks_its_model_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[ready.__module__], "_loaded", {})
+    save_random("blip", tmp_path / "model")
+    checked = list[str]()
+
+    def check(place: Path, device: object) -> None:
+        checked.append(place.parent.name)
+
+    files = weights(tmp_path / "model").payload()
+    for number, task in enumerate(("caption", "embed", "caption")):
+        folder = tmp_path / f"{task} {number}"
+        folder.mkdir()
+        made = ready(task, weights(tmp_path / "model"), files, folder, load=lambda place, device: place, check=check)
+        assert made.parent == folder
+    assert checked == ["caption 0", "embed 1"]
 
 
 @pytest.mark.parametrize("found", [None, "a dog", ["one"], ["one", 2], ["one", None], ["one", "x" * 2000]])

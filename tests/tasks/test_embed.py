@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.random_models import save_random
 from benchmarks.tiny_clip import COLOURS
 from montage_ai import config
 from montage_ai.errors import MontageError, TaskError, UnsuitedError, VerificationError
@@ -20,7 +21,6 @@ from montage_ai.tasks.embed import VECTORS, Embed, read_vectors
 from montage_ai.tasks.pictures import read_pack, read_picture, write_pack
 from montage_ai.tasks.task import InputFile, Payload
 from montage_ai.tasks.weights import WeightFile, Weights, loaded_names, model_config
-from tests.models.tiny import save_random
 
 
 def jpegs(count: int) -> list[bytes]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from montage_ai import config
 from montage_ai.api.outputs import FilmFiles
-from montage_ai.errors import UnsuitedError
+from montage_ai.errors import UnsuitedError, UserError
 from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.captioning import caption_clips, is_captioned
-from montage_ai.footage.embedding import embed_clips, is_embedded
+from montage_ai.footage.embedding import embed_clips, forget_broken_vectors, is_embedded
 from montage_ai.footage.found_model import CAPTIONER, FoundModel, default_name, find_model
 from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Skipped, find_files, read_footage
@@ -67,11 +67,14 @@ def index(
     """
     check_mode(offload)
     with in_use(config.cache_dir()), Library(config.data_dir()) as library:
+        forget_broken_vectors(library)
         captioner = CAPTIONER if captions is True else captions or None
         models = _Models(
             _looks(model, library, emit), None if captioner is None else find_model(captioner, library, emit)
         )
         name = None if models.looks is None else models.looks.name
+        if models.looks is not None:
+            library.vectors.use(models.looks.weights.identity)
         places = [Path(place) for place in footage]
         named = {place.absolute() for place in places}
         files = [path for path in find_files(places) if path in named or not _is_ours(path)]
@@ -98,7 +101,7 @@ def _looks(model: str | None, library: Library, emit: Emit) -> FoundModel | None
         return find_model(model, library, emit)
     try:
         return find_model(default_name(library), library, emit)
-    except UnsuitedError as error:  # the clips can be measured all the same
+    except (UnsuitedError, UserError) as error:  # nobody has named it, and the clips can be measured all the same
         emit(Notice("warning", f"{error} What pictures show is not looked at."))
         return None
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from montage_ai.edit.brief import Brief
-from montage_ai.errors import MissingExtraError, TaskError, UserError
+from montage_ai.errors import MissingExtraError, UserError, WorkError
 from montage_ai.events import Emit, Notice, counted
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.library import Library
-from montage_ai.footage.search import Insight, gain_insight, last_seen, load_labels, load_vocabulary, parse_query
+from montage_ai.footage.search import (
+    Insight,
+    Seen,
+    ZeroShot,
+    gain_insight,
+    last_seen,
+    load_labels,
+    load_vocabulary,
+    parse_query,
+)
 from montage_ai.models.library import EXTRA, is_installed
 
 
@@ -17,18 +26,23 @@ def look_into(clips: Sequence[Clip], brief: Brief, library: Library, emit: Emit)
     """What is known of ``clips`` and the wishes of ``brief``. Raises ``UserError``."""
     vocabulary = load_vocabulary()
     wants, avoids = ({wish: parse_query(wish, vocabulary) for wish in each} for each in (brief.wants, brief.avoids))
-    seen = last_seen(library, emit)
-    if seen is not None and not any(seen.of(clip) for clip in clips):
-        seen = None
-    moods = [labels for labels in load_labels().values() if labels.intensity]
-    if wants or avoids:
-        _tell_of_unseen(sum(seen is None or seen.of(clip) is None for clip in clips), emit)
-        return gain_insight(clips, wants, avoids, vocabulary, moods, seen, library.texts)
+    moods, seen = list[ZeroShot](), None
     try:
-        return gain_insight(clips, {}, {}, vocabulary, moods, seen, library.texts)
-    except (MissingExtraError, UserError, TaskError) as error:  # nobody has asked for it
+        seen = last_seen(library, clips, emit)
+        moods = _moods(seen)
+    except (MissingExtraError, UserError, WorkError) as error:
+        if wants or avoids:
+            raise
         emit(Notice("info", f"What a model has seen of the footage is not used: {error}"))
-        return Insight()
+        seen = None
+    if wants or avoids:
+        _tell_of_unseen(sum(seen is None or not seen.has_seen_all_of(clip) for clip in clips), emit)
+    return gain_insight(clips, wants, avoids, vocabulary, moods, seen, library.texts)
+
+
+def _moods(seen: Seen | None) -> list[ZeroShot]:
+    """What tells how intense pictures are."""
+    return [] if seen is None else [ZeroShot(labels, seen) for labels in load_labels().values() if labels.intensity]
 
 
 def _tell_of_unseen(count: int, emit: Emit) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from montage_ai import config
 from montage_ai.api.montage import analyze
-from montage_ai.errors import UserError
+from montage_ai.api.outputs import check_writable
+from montage_ai.errors import OutputExistsError, UserError
 from montage_ai.events import Emit, ignore
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.features import PACK_LONGER, PACK_SHORTER
@@ -35,7 +36,7 @@ from montage_ai.media.files import write_atomically
 from montage_ai.media.photos import read_photo
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.models.image_text import Picture
-from montage_ai.render.sheet import Card, sheet_html
+from montage_ai.render.sheet import Card, is_sheet, sheet_html
 
 
 def search(
@@ -58,16 +59,16 @@ def search(
     asked = parse_query(query, vocabulary, without=others) if is_said else Query((), ())
     clips = _clips(footage, emit)
     with Library(config.data_dir()) as library:
-        looks, hits = _ask(asked, like, library, emit), find_texts(asked, library.texts)
+        looks, hits = _ask(asked, like, clips, library, emit), find_texts(asked, library.texts, clips)
     return find_moments(clips, asked, vocabulary, looks, hits)
 
 
-def _ask(query: Query, like: Path | str | None, library: Library, emit: Emit) -> Looks | None:
-    """What the model says that has seen most lately; None where none has."""
-    seen = last_seen(library, emit)
+def _ask(query: Query, like: Path | str | None, clips: Sequence[Clip], library: Library, emit: Emit) -> Looks | None:
+    """What the model says that has seen most lately; None where it has seen none of ``clips``."""
+    seen = last_seen(library, clips, emit)
     if seen is None:
         if like is not None:
-            raise UserError("No model has seen any footage.", hint="Run `montage-ai index FOOTAGE` first.")
+            raise UserError("No model has seen any of this footage.", hint="Run `montage-ai index FOOTAGE` first.")
         return None
     return ask(query, None if like is None else seen.reader.picture(_picture(like)), seen)
 
@@ -100,9 +101,18 @@ def tags(footage: Sequence[Path | str] = (), *, emit: Emit = ignore) -> list[Tag
     """
     clips = _clips(footage, emit)
     with Library(config.data_dir()) as library:
-        seen = last_seen(library, emit)
-        tagger = Tagger(load_vocabulary(), list(load_labels().values()), seen)
+        tagger = Tagger(load_vocabulary(), list(load_labels().values()), last_seen(library, clips, emit))
         return [tagger.tag(clip) for clip in clips]
+
+
+def check_sheet(path: Path, *, force: bool = False) -> None:
+    """Make sure that a sheet can be written to ``path``, where nothing is or a sheet. Raises ``UserError``."""
+    if path.suffix.lower() != ".html":
+        raise UserError("is not .html.", file=path, hint="Give the page such a name.")
+    check_writable(path)
+    if path.exists() and not force and not is_sheet(path):
+        hint = "Choose another name, or use --force to replace it."
+        raise OutputExistsError("exists and was not made by this program.", file=path, hint=hint)
 
 
 def write_sheet(query: str, moments: Sequence[Moment], output: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from montage_ai.cli.display import print_json, showing
 from montage_ai.cli.make import ForceOption, JsonOption
 from montage_ai.cli.tables import print_table
-from montage_ai.errors import UserError, printable
+from montage_ai.errors import printable
 from montage_ai.events import counted
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ def search(
     light, colour and sound; and words of captions, names, places and dates."""
     from montage_ai.api import rendering
     from montage_ai.api import search as api
-    from montage_ai.api.outputs import check_writable
 
     if sheet is not None:
-        if sheet.suffix != ".html":
-            raise UserError("is not .html.", file=sheet, hint="Give the page such a name.")
-        check_writable(sheet)
+        api.check_sheet(sheet, force=force)
     if reel is not None:
         rendering.check_reel(reel)
     with showing(as_json=json) as emit:

@@ -24,6 +24,7 @@ CAPTION = "caption"
 """The kind of such texts in the library."""
 
 _STAGE = "Describing the shots"
+_NOTE = "captioned"  # by whom: captions of one model take the place of those of another
 
 
 def caption_clips(
@@ -55,13 +56,13 @@ def caption_clips(
 
     total = have_done(tasks, _STAGE, offloader, keep, emit)
     for clip in clips:
-        library.write_note(_note(model.weights), clip.facts.sha256, ANALYSIS_VERSION, "")
+        library.write_note(_NOTE, clip.facts.sha256, ANALYSIS_VERSION, model.weights.identity)
     return total
 
 
 def is_captioned(digest: str, weights: Weights, library: Library) -> bool:
     """Whether the model has described all shots of a clip."""
-    return library.note(_note(weights), digest, ANALYSIS_VERSION) is not None
+    return library.note(_NOTE, digest, ANALYSIS_VERSION) == weights.identity
 
 
 def _pictures_of_shots(clip: Clip, times: Sequence[float]) -> Iterator[tuple[float, tuple[float, float]]]:
@@ -77,7 +78,3 @@ def _pictures_of_shots(clip: Clip, times: Sequence[float]) -> Iterator[tuple[flo
 def _maker(weights: Weights) -> str:
     """Captions are of shots: other shots, other captions."""
     return f"{weights.identity} {ANALYSIS_VERSION}"
-
-
-def _note(weights: Weights) -> str:
-    return f"captioned {weights.identity}"

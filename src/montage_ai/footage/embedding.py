@@ -47,14 +47,20 @@ def embed_clips(
 
     total = have_done(tasks, _STAGE, offloader, keep, emit)
     for clip in clips:
-        library.write_note(_note(model.weights), clip.facts.sha256, _NOTE_VERSION, "")
+        library.write_note(_note(model.weights.identity), clip.facts.sha256, _NOTE_VERSION, "")
     return total
+
+
+def forget_broken_vectors(library: Library) -> None:
+    """So that what models have seen is seen again where the file is not whole that held it."""
+    for identity in library.vectors.forget_broken():
+        library.forget_notes(_note(identity))
 
 
 def is_embedded(digest: str, weights: Weights, library: Library) -> bool:
     """Whether the model has seen all that it is to see of a clip."""
-    return library.note(_note(weights), digest, _NOTE_VERSION) is not None
+    return library.note(_note(weights.identity), digest, _NOTE_VERSION) is not None
 
 
-def _note(weights: Weights) -> str:
-    return f"embedded {weights.identity}"
+def _note(identity: str) -> str:
+    return f"embedded {identity}"

@@ -14,7 +14,7 @@ from montage_ai.models.image_text import effort
 from montage_ai.models.library import EXTRA, is_installed
 from montage_ai.parallel import memory
 from montage_ai.tasks.task import InputFile
-from montage_ai.tasks.weights import WeightFile, Weights, fetched, kept, loaded_names, model_config
+from montage_ai.tasks.weights import WeightFile, Weights, fetched, kept, loaded_names, model_config, there
 
 DEFAULT, SMALL = "google/siglip2-base-patch16-256", "openai/clip-vit-base-patch32"
 CAPTIONER = "Salesforce/blip-image-captioning-base"
@@ -50,7 +50,7 @@ def find_model(name: str, library: Library, emit: Emit = ignore) -> FoundModel:
         raise MissingExtraError("Models need PyTorch and Transformers, which are not installed.", hint=EXTRA)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return FoundModel(name, Weights(files=_files(folder, library)), folder)
+        return FoundModel(str(folder.absolute()), Weights(files=_files(folder, library)), folder)
     if name.count("/") != 1 or folder.exists():
         hint = f"Name a folder, or a model of the Hugging Face hub like {DEFAULT}."
         raise UserError("is no model.", file=name, hint=hint)
@@ -72,13 +72,15 @@ def _fetched(repository: str, revision: str, emit: Emit) -> Path:
     return place
 
 
-def known_folder(known: KnownModel) -> Path:
-    """Where a model lies that has seen something. Raises ``UserError`` where it is not there any more."""
+def known_folder(known: KnownModel, library: Library) -> Path:
+    """Where a model lies that has seen something. Raises ``UserError`` where it is not there as it was."""
     weights = Weights.model_validate_json(known.weights)
-    folder = weights.files[0].file.path.parent if weights.files else kept(weights.repository, weights.revision)
-    if folder is None or not folder.is_dir():
-        hint = "Put it back, or index with another one: montage-ai index FOOTAGE --model ..."
+    folder = weights.files[0].file.path.parent if weights.files else there(weights.repository, weights.revision)
+    hint = "Put it back, or index with another one: montage-ai index FOOTAGE --model ..."
+    if folder is None or not all(one.file.path.is_file() for one in weights.files):
         raise UserError("The model that has seen the footage is not there any more.", file=known.name, hint=hint)
+    if any(library.digest(one.file.path) != one.file.sha256 for one in weights.files):
+        raise UserError("The model that has seen the footage has changed since.", file=known.name, hint=hint)
     return folder
 
 

@@ -104,7 +104,10 @@ class Library:
         seen = set[str]()
         for (name,) in self._db.all("SELECT path FROM files ORDER BY path"):
             path = Path(name)
-            digest = self.digest(path) if path.is_file() else ""
+            try:
+                digest = self.digest(path) if path.is_file() else ""
+            except OSError:  # it cannot be read now: it is as if it were not there
+                continue
             if digest not in seen and (clip := self.find(digest, path=path)):
                 seen.add(digest)
                 yield clip
@@ -147,6 +150,10 @@ class Library:
         query = "SELECT value FROM notes WHERE kind = ? AND sha256 = ? AND version = ?"
         row = self._db.one(query, kind, digest, version)
         return str(row[0]) if row else None
+
+    def forget_notes(self, kind: str) -> None:
+        """Forget what was remembered as ``kind`` of all files."""
+        self._db.write("DELETE FROM notes WHERE kind = ?", kind)
 
     def write_note(self, kind: str, digest: str, version: int, value: str) -> None:
         self._db.write("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", kind, digest, version, value)

@@ -14,6 +14,7 @@ from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, coun
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.footage_analyzer import Analysis, analyze_file
 from montage_ai.footage.library import Library
+from montage_ai.media.origin import moment_of
 from montage_ai.media.probe import PHOTO_SUFFIXES, VIDEO_SUFFIXES, MediaInfo, probe
 from montage_ai.parallel import StopSign, cores, run_all
 
@@ -115,8 +116,9 @@ def _recognise(files: Sequence[Path], library: Library, skipped: list[Skipped], 
 
 def _in_order(clips: list[Clip]) -> tuple[Clip, ...]:
     """By the time that they were taken, if all of them say it; else by name, which cameras count up (9 before 10)."""
-    dated = all(clip.info.taken for clip in clips)
-    return tuple(sorted(clips, key=lambda clip: (clip.info.taken if dated else "", _counting(str(clip.info.path)))))
+    by_name = sorted(clips, key=lambda clip: _counting(str(clip.info.path)))
+    taken = {id(clip): moment_of(clip.info.taken) for clip in clips if clip.info.taken}
+    return tuple(sorted(by_name, key=lambda clip: taken[id(clip)]) if len(taken) == len(clips) else by_name)
 
 
 def _counting(name: str) -> list[tuple[int, str]]:

@@ -69,10 +69,26 @@ class Vectors:
         path = self._path(model.identity)
         if not model.rows:
             return np.zeros((0, model.width), np.float16)
-        if not path.is_file() or path.stat().st_size < 2 * model.width * model.rows:
-            hint = "Remove it and run `montage-ai index` again."
-            raise VerificationError("is not whole.", file=path, hint=hint)
+        if not self._is_whole(model):
+            raise VerificationError("is not whole.", file=path, hint="Run `montage-ai index FOOTAGE` again.")
         return np.memmap(path, np.float16, "r", shape=(model.rows, model.width))
+
+    def use(self, identity: str) -> None:
+        """Say that the model is used now, if there is something of it."""
+        self._db.write("UPDATE models SET used = ? WHERE identity = ?", time.time(), identity)
+
+    def forget_broken(self) -> list[str]:
+        """Forget all vectors of the models whose files are not whole any more; return the models' identities."""
+        broken = [model.identity for model in self.models() if not self._is_whole(model)]
+        for identity in broken:
+            with self._db.transaction() as db:
+                db.execute("DELETE FROM vectors WHERE model = ?", (identity,))
+                db.execute("UPDATE models SET rows = 0 WHERE identity = ?", (identity,))
+        return broken
+
+    def _is_whole(self, model: KnownModel) -> bool:
+        path = self._path(model.identity)
+        return not model.rows or (path.is_file() and path.stat().st_size >= 2 * model.width * model.rows)
 
     def rows(self, identity: str, sampler: int) -> Mapping[str, Rows]:
         """What is known of each clip, by its SHA-256."""

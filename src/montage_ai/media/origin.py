@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ def video_location(metadata: Mapping[str, str]) -> Location | None:
     return None
 
 
+def video_taken(metadata: Mapping[str, str]) -> str | None:
+    """From a container's metadata."""
+    return _as_iso(metadata.get("creation_time", ""))
+
+
+def moment_of(taken: str) -> datetime:
+    """When that was, on the clock of the world: cameras that name no zone are taken to be in this machine's."""
+    return datetime.fromisoformat(taken).astimezone(UTC)
+
+
 def photo_origin(path: Path) -> tuple[str | None, Location | None]:
     """From a photo's EXIF: when (ISO 8601) and where it was taken."""
     from PIL import Image, UnidentifiedImageError  # only for photos
@@ -40,9 +50,14 @@ def photo_origin(path: Path) -> tuple[str | None, Location | None]:
 
 
 def _taken(exif: Mapping[int, Any]) -> str | None:
+    date, _, time = str(exif.get(_TAKEN, "")).partition(" ")
+    return _as_iso(f"{date.replace(':', '-')}T{time}{exif.get(_OFFSET, '')}".strip())
+
+
+def _as_iso(text: str) -> str | None:
+    """ISO 8601, if it says a day and a time."""
     try:
-        time = datetime.strptime(str(exif.get(_TAKEN, "")), "%Y:%m:%d %H:%M:%S")
-        return datetime.fromisoformat(f"{time.isoformat()}{str(exif.get(_OFFSET, '')).strip()}").isoformat()
+        return datetime.fromisoformat(text).isoformat() if "T" in text else None
     except ValueError:
         return None
 

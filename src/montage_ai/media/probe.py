@@ -14,7 +14,7 @@ from av.video.stream import VideoStream as AvVideoStream
 from pydantic import BaseModel, ConfigDict
 
 from montage_ai.errors import MediaError
-from montage_ai.media.origin import photo_origin, video_location
+from montage_ai.media.origin import photo_origin, video_location, video_taken
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
 VIDEO_SUFFIXES = frozenset(
@@ -158,7 +158,7 @@ def _describe(path: Path, container: InputContainer) -> MediaInfo:
         bit_rate=container.bit_rate or 0,
         video=video,
         audio=audio,
-        taken=container.metadata.get("creation_time"),
+        taken=video_taken(container.metadata),
         location=video_location(container.metadata),
     )
 

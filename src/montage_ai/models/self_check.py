@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from montage_ai.errors import UnsuitedError
+from montage_ai.models.captions import CaptionModel
 from montage_ai.models.device import Device
 from montage_ai.models.image_text import ImageTextModel, Picture, Vectors
 
@@ -23,6 +24,15 @@ _KNOWN = {
     "a yellow square": ("square", (235, 215, 30)),
 }
 _ALIKE = 0.9999
+
+
+def check_captions(model: CaptionModel) -> None:
+    """Raises ``UnsuitedError`` where drawn pictures are all the same to a model, or it says the same of them all."""
+    check_sight(model)
+    said = model.captions([_drawn(*drawing) for drawing in _KNOWN.values()])
+    if len(set(said)) == 1:
+        wrong = f"it says {said[0]!r} of every picture" if said[0] else "it says nothing"
+        raise UnsuitedError(f"The model does not work on {model.device.name}: {wrong}.", hint=_HINT)
 
 
 class Sees(Protocol):

@@ -27,6 +27,15 @@ class Card:
     picture: bytes | None
 
 
+_MARK = '<meta name="generator" content="montage-ai search">'
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether ``path`` is such a page."""
+    with path.open("rb") as file:
+        return _MARK.encode("ascii") in file.read(1000)
+
+
 def sheet_html(query: str, cards: Sequence[Card]) -> str:
     """The page. Pictures are in it; what plays is read from the clips."""
     page = Template(resources.files("montage_ai.render").joinpath("sheet.html").read_text(encoding="utf-8"))

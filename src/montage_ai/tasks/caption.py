@@ -8,7 +8,7 @@ from typing import ClassVar
 from montage_ai.errors import TaskError, VerificationError, printable
 from montage_ai.models.captions import CaptionModel
 from montage_ai.models.library import PACKAGES
-from montage_ai.models.self_check import check_sight
+from montage_ai.models.self_check import check_captions
 from montage_ai.tasks.pictures import AGAIN, FRAMES, PackTravels, PictureTask, read_pictures
 from montage_ai.tasks.ready import ready
 from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Variant
@@ -43,11 +43,12 @@ class Only(PackTravels):
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
         model = ready(
+            self.task.name,
             self.task.weights,
             payload.files,
             folder,
             load=CaptionModel,
-            check=lambda place, device: check_sight(CaptionModel(place, device)),
+            check=lambda place, device: check_captions(CaptionModel(place, device)),
         )
         captions = list[str]()
         for pictures in read_pictures(payload.files[FRAMES], _AT_ONCE):

@@ -46,6 +46,7 @@ class Only(PackTravels):
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
         model = ready(
+            self.task.name,
             self.task.weights,
             payload.files,
             folder,

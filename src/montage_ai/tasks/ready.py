@@ -20,6 +20,7 @@ _loaded: dict[str, Any] = {}
 
 
 def ready(
+    task: str,
     weights: Weights,
     files: Mapping[str, Path],
     folder: Path,
@@ -29,18 +30,19 @@ def ready(
 ) -> T:
     """The model with these ``weights``, which a payload's ``files`` may hold, ``load`` ed on the best device.
 
-    Before anything is believed that it says, ``check`` has passed once with it, on this machine and device.
+    Before anything is believed that it says, ``check`` has passed once with it, for this ``task``, machine and device.
     """
     torch().set_num_threads(share())
-    if weights.identity not in _loaded:
+    key = f"{task} {weights.identity}"
+    if key not in _loaded:
         place, device = weights.lay_out(files, folder), best_device()
-        surroundings = f"{weights.identity} {device.name} {torch().__version__}"
+        surroundings = f"{key} {device.name} {torch().__version__}"
         mark = config.cache_dir() / "checked" / hashlib.sha256(surroundings.encode()).hexdigest()
         if not mark.exists():
             check(place, device)
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
         _loaded.clear()
-        _loaded[weights.identity] = load(place, device)
-    model: T = _loaded[weights.identity]
+        _loaded[key] = load(place, device)
+    model: T = _loaded[key]
     return model

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from montage_ai import config
 from montage_ai.errors import TaskError, UnsuitedError
+from montage_ai.media.files import write_atomically
 from montage_ai.models import library
 from montage_ai.tasks.task import InputFile
 
@@ -78,9 +79,22 @@ OnBytes = Callable[[float, float], None]
 
 
 def kept(repository: str, revision: str) -> Path | None:
-    """The folder of a commit (or branch) of a repository of the hub that was fetched before, and whole; or None."""
-    place = _local(repository, revision)
-    return place if place is not None and _mark(repository, place.name).exists() else None
+    """The folder of a commit (or branch) of a repository of the hub that was fetched before, all of it; or None."""
+    try:
+        note = _Note.model_validate_json(_note_of(repository, revision).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return note.folder if all((note.folder / name).is_file() for name in note.files) else None
+
+
+def there(repository: str, revision: str) -> Path | None:
+    """The same, also where nobody knows whether it is all: another program may have fetched it, and been ended."""
+    found = kept(repository, revision)
+    if found is None and isinstance(
+        config_file := library.hub().try_to_load_from_cache(repository, "config.json", revision=revision), str
+    ):
+        found = Path(config_file).parent
+    return found
 
 
 def fetched(repository: str, revision: str, on_bytes: OnBytes = lambda done, total: None) -> Path:
@@ -96,33 +110,35 @@ def fetched(repository: str, revision: str, on_bytes: OnBytes = lambda done, tot
         bar = _bar(on_bytes, float(sum(sizes[name] for name in names)))
         place = Path(hub.snapshot_download(repository, revision=revision, allow_patterns=names, tqdm_class=bar))
     except (*refused, hub.errors.HFValidationError) as error:
-        if (before := _local(repository, revision)) is not None:  # fetched by another program, maybe not all of it
+        if (before := there(repository, revision)) is not None:
             return before
         first = str(error).strip().partition("\n")[0]
         hint = "Check the network and the name, or name a local folder."
         raise UnsuitedError(f"The model {repository} cannot be fetched ({first}).", hint=hint) from error
-    mark = _mark(repository, place.name)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    for known_as in {revision, place.name}:
+        write_atomically(_note_of(repository, known_as), _Note(folder=place, files=tuple(names)).model_dump_json())
     return place
 
 
-def _local(repository: str, revision: str) -> Path | None:
-    """What there is of it on this machine: the hub's client does not know whether it came to its end."""
-    hub = library.hub()
-    try:
-        return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
-    except (hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError):
-        return None
+class _Note(BaseModel):
+    """Which files of a commit were fetched, and to where."""
+
+    folder: Path
+    files: tuple[str, ...]
 
 
-def _mark(repository: str, commit: str) -> Path:
-    """Is there once all of a commit was fetched."""
-    return config.cache_dir() / "fetched" / hashlib.sha256(f"{repository}@{commit}".encode()).hexdigest()
+def _note_of(repository: str, revision: str) -> Path:
+    folder = config.cache_dir() / "fetched"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{hashlib.sha256(f'{repository}@{revision}'.encode()).hexdigest()}.json"
 
 
 def _bar(on_bytes: OnBytes, total: float) -> type:
-    """A progress bar, as the hub's client takes one, that is not shown but told to ``on_bytes``."""
+    """A progress bar, as the hub's client takes one, that is not shown but told to ``on_bytes``.
+
+    The client makes several, of what arrives and of what is written: the one that is furthest counts.
+    """
+    furthest = 0.0
 
     class Bar(library.progress_bar()):  # type: ignore[misc]
         def __init__(self, *others: Any, unit: str = "it", **settings: Any) -> None:
@@ -130,9 +146,11 @@ def _bar(on_bytes: OnBytes, total: float) -> type:
             self._is_of_bytes, self._done = unit == "B", 0.0
 
         def update(self, more: float | None = 1) -> None:
-            if self._is_of_bytes:
-                self._done = min(self._done + (more or 0.0), total)
-                on_bytes(self._done, total)
+            nonlocal furthest
+            self._done += more or 0.0
+            if self._is_of_bytes and self._done > furthest:
+                furthest = self._done
+                on_bytes(min(furthest, total), total)
 
     on_bytes(0.0, total)
     return Bar

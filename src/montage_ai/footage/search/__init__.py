@@ -16,7 +16,7 @@ insight.py      what choosing the shots of a film may go by
 
 from montage_ai.footage.search.fusion import find_texts
 from montage_ai.footage.search.insight import ClipInsight, Insight, gain_insight
-from montage_ai.footage.search.labels import load_labels
+from montage_ai.footage.search.labels import ZeroShot, load_labels
 from montage_ai.footage.search.looks import Looks, ask
 from montage_ai.footage.search.moment import Moment
 from montage_ai.footage.search.moments import Found, find_moments
@@ -36,6 +36,7 @@ __all__ = [
     "Tagged",
     "TaggedClip",
     "Tagger",
+    "ZeroShot",
     "ask",
     "find_moments",
     "find_texts",

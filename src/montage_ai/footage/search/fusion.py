@@ -5,7 +5,7 @@ The orders are fused by reciprocal ranks (G. Cormack et al., SIGIR 2009), since 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from montage_ai.footage.clip import Clip
@@ -29,10 +29,11 @@ class Hits:
     unwanted: Sequence[Hit] = ()
 
 
-def find_texts(query: Query, texts: Texts) -> Hits:
-    """What is said of the footage that has to do with ``query``; what is unwanted must be said in full."""
+def find_texts(query: Query, texts: Texts, clips: Iterable[Clip]) -> Hits:
+    """What is said of ``clips`` that has to do with ``query``; what is unwanted must be said in full."""
+    there = {clip.facts.sha256 for clip in clips}
     unwanted = [hit for terms in query.unwanted_terms for hit in texts.find(terms) if hit.share == 1]
-    return Hits(texts.find(query.terms), unwanted)
+    return Hits(*([hit for hit in hits if hit.sha256 in there] for hits in (texts.find(query.terms), unwanted)))
 
 
 def fuse(moments: Sequence[Moment], clips: Sequence[Clip], hits: Hits) -> list[Moment]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from montage_ai.footage.clip import Clip
-from montage_ai.footage.search.fusion import by_clip, find_texts
-from montage_ai.footage.search.labels import Labels, ZeroShot, intensity
+from montage_ai.footage.search.fusion import ByClip, Hits, by_clip, find_texts
+from montage_ai.footage.search.labels import ZeroShot, intensity
 from montage_ai.footage.search.looks import Looks, ask
 from montage_ai.footage.search.query import Query
-from montage_ai.footage.search.scores import names_of, of_measured, of_seen
+from montage_ai.footage.search.scores import is_excluded, named, names_of, of_measured, of_seen, terms_in
 from montage_ai.footage.search.seen import Seen, shown
 from montage_ai.footage.search.vocabulary import Vocabulary
 from montage_ai.footage.texts import Text, Texts
@@ -55,28 +56,31 @@ def gain_insight(
     wants: Mapping[str, Query],
     avoids: Mapping[str, Query],
     vocabulary: Vocabulary,
-    moods: Sequence[Labels],
+    moods: Sequence[ZeroShot],
     seen: Seen | None,
     texts: Texts,
 ) -> Insight:
     """What is known of ``clips``; ``wants`` and ``avoids`` are wishes in their user's words, and as understood."""
+    names = [names_of(clip) for clip in clips]
 
-    def answers(query: Query) -> list[Series]:
-        wish = _Wish(query, vocabulary, seen, texts)
-        return [wish.at_frames(clip) for clip in clips]
+    def answers(query: Query, *, in_full: bool) -> list[Series]:
+        said = find_texts(query, texts, clips)
+        said = Hits([hit for hit in said.wanted if hit.share == 1], said.unwanted) if in_full else said
+        wish = _Wish(named(query, names), vocabulary, None if seen is None else ask(query, None, seen), said)
+        return [wish.at_frames(clip, own) for clip, own in zip(clips, names, strict=True)]
 
-    wanted = {name: answers(query) for name, query in wants.items()}
+    wanted = {name: answers(query, in_full=False) for name, query in wants.items()}
     best = {name: max(float(score.max()) for score in scores) for name, scores in wanted.items()}
     reached = [[score / max(best[name], _FAINT) for score in scores] for name, scores in wanted.items()]
-    unwanted = [answers(query) for query in avoids.values()]
-    asked = [] if seen is None else [ZeroShot(one, seen) for one in moods if one.intensity]
+    unwanted = [answers(query, in_full=True) for query in avoids.values()]
     made, vectors, count = dict[str, ClipInsight](), list[Half](), 0
     for number, clip in enumerate(clips):
         frames = len(clip.ticks)
         picture, level, sure = np.full(frames, -1), np.zeros(frames), np.zeros(frames)
         if seen is not None and (known := seen.of(clip)) is not None:
             at = shown(clip, known.seconds)
-            picture, (level, sure) = at + count, (each[at] for each in intensity(asked, known.rows))
+            picture = np.where(at < 0, -1, at + count)
+            level, sure = (each[at] * (at >= 0) for each in intensity(moods, known.rows))
             vectors.append(seen.matrix[known.rows])
             count += len(known.rows)
         wish, against = (_any([scores[number] for scores in each], frames) for each in (reached, unwanted))
@@ -84,31 +88,43 @@ def gain_insight(
     return Insight(made, np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float16), best)
 
 
+@dataclass(frozen=True)
 class _Wish:
-    """Tells how well frames show what a query describes."""
+    """Tells how well frames show what ``query`` describes, as `search` would."""
 
-    def __init__(self, query: Query, vocabulary: Vocabulary, seen: Seen | None, texts: Texts) -> None:
-        self._query, self._vocabulary = query, vocabulary
-        self._looks: Looks | None = None if seen is None else ask(query, None, seen)
-        hits = find_texts(query, texts)
-        self._said, self._said_against = by_clip(hits.wanted), by_clip(hits.unwanted)
+    query: Query
+    vocabulary: Vocabulary
+    looks: Looks | None
+    hits: Hits
 
-    def at_frames(self, clip: Clip) -> Series:
+    def at_frames(self, clip: Clip, names: frozenset[str]) -> Series:
         """For every frame of ``clip``, 0 to 1."""
-        names = names_of(clip)
-        if any(word in names for word in self._query.unwanted_words):
+        if is_excluded(self.query, names):
             return np.zeros(len(clip.ticks))
-        answer = self._looks.of(clip) if self._looks else None
-        if answer is not None and (answer[0] is not None or self._query.unwanted_texts):
-            score = of_seen(clip, self._query, answer, self._vocabulary).score.copy()
-        else:
-            score = of_measured(clip, self._query, names, self._vocabulary).score.copy()
-        for _, hit in self._said.get(clip.facts.sha256, ()):
+        score = self._seen_or_measured(clip, names).copy()
+        for _, hit in self._wanted.get(clip.facts.sha256, ()):
             inside = _frames(clip, hit.said)
             score[inside] = np.maximum(score[inside], hit.share)
-        for _, hit in self._said_against.get(clip.facts.sha256, ()):
+        for _, hit in self._unwanted.get(clip.facts.sha256, ()):
             score[_frames(clip, hit.said)] = 0.0
         return score
+
+    def _seen_or_measured(self, clip: Clip, names: frozenset[str]) -> Series:
+        query, answer = self.query, self.looks.of(clip) if self.looks else None
+        if answer is not None and (answer[0] is not None or query.unwanted_texts):
+            share = len(terms_in(query, names)) / max(len(query.terms), 1)
+            return np.maximum(of_seen(clip, query, answer, self.vocabulary).score, share)
+        if query.wanted or query.words or query.unwanted or query.unwanted_names:
+            return of_measured(clip, query, names, self.vocabulary).score
+        return np.zeros(len(clip.ticks))
+
+    @cached_property
+    def _wanted(self) -> ByClip:
+        return by_clip(self.hits.wanted)
+
+    @cached_property
+    def _unwanted(self) -> ByClip:
+        return by_clip(self.hits.unwanted)
 
 
 def _frames(clip: Clip, said: Text) -> slice:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Labels(BaseModel):
     least: float = Field(0.3, ge=0, le=1)
     most: int = Field(3, ge=1)
     moods: bool = False
-    intensity: Mapping[str, float] = {}
+    intensity: Mapping[str, Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] = {}
 
     @field_validator("templates")
     @classmethod

@@ -32,12 +32,13 @@ class Looks:
     unwanted: Series
 
     def of(self, clip: Clip) -> Answer | None:
-        """None where the model has not seen the clip."""
+        """None where the model has not seen the clip; 0 in shots of which it has seen no picture."""
         known = self.seen.of(clip)
         if known is None:
             return None
-        rows = known.rows[shown(clip, known.seconds)]
-        return None if self.wanted is None else self.wanted[rows], self.unwanted[rows]
+        at = shown(clip, known.seconds)
+        rows, is_seen = known.rows[at], at >= 0
+        return None if self.wanted is None else self.wanted[rows] * is_seen, self.unwanted[rows] * is_seen
 
 
 def ask(query: Query, like: Floats | None, seen: Seen) -> Looks:

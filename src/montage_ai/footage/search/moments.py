@@ -14,7 +14,7 @@ from montage_ai.footage.search.fusion import Hits, fuse
 from montage_ai.footage.search.looks import Answer, Looks
 from montage_ai.footage.search.moment import Moment
 from montage_ai.footage.search.query import Query
-from montage_ai.footage.search.scores import Scores, names_of, of_measured, of_seen
+from montage_ai.footage.search.scores import Scores, is_excluded, named, names_of, of_measured, of_seen, terms_in
 from montage_ai.footage.search.vocabulary import Vocabulary
 
 Series = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Found:
     """Moments, the best first.
 
     ``unknown`` are words that mean nothing here, and stand in no name; ``unseen`` counts those of
-    the ``clips`` that no model has seen.
+    the ``clips`` of which no model has seen every shot.
     """
 
     moments: list[Moment]
@@ -48,24 +48,23 @@ def find_moments(
     Of the clips that a model has seen ``looks`` says what pictures show. ``hits`` are what is said of them.
     """
     names = {id(clip): names_of(clip) for clip in clips}
-    clips = [clip for clip in clips if not any(word in names[id(clip)] for word in query.unwanted_words)]
     shown = {id(clip): answer for clip in clips if looks is not None and (answer := looks.of(clip)) is not None}
-    named = tuple(word for word in query.words if any(word in words for words in names.values()))
-    is_known = query.wanted or named or query.unwanted or query.unwanted_words  # else all would fit
-    of_names = replace(query, words=named)
+    unseen = sum(looks is None or not looks.seen.has_seen_all_of(clip) for clip in clips)
+    of_names = named(query, names.values())
+    is_known = query.wanted or of_names.words or query.unwanted or query.unwanted_names  # else all would fit
+    left = [clip for clip in clips if not is_excluded(query, names[id(clip)])]
     moments = list[Moment]()
-    for clip in clips:
+    for clip in left:
         answer = shown.get(id(clip))
         if answer is not None and (answer[0] is not None or query.unwanted_texts):
             moments += _looked(clip, query, answer, names[id(clip)], vocabulary)
         elif is_known:
             scores = of_measured(clip, of_names, names[id(clip)], vocabulary)
-            moments += [
-                one for shot in clip.facts.shots for one in _in_shot(clip, scores, shot.first, shot.end, _STEADY)
-            ]
+            for shot in clip.facts.shots:
+                moments += _in_shot(clip, scores, shot.first, shot.end, _STEADY)
     said = {term for hit in hits.wanted for term in hit.terms}
-    unknown = () if shown else tuple(word for word in query.words if word not in named and word not in said)
-    return Found(fuse(moments, clips, hits), unknown, len(names) - len(shown), len(names))
+    unknown = () if shown else tuple(word for word in query.words if word not in of_names.words and word not in said)
+    return Found(fuse(moments, left, hits), unknown, unseen, len(clips))
 
 
 def _looked(
@@ -73,12 +72,12 @@ def _looked(
 ) -> Iterable[Moment]:
     """Of a clip that a model has seen."""
     scores = of_seen(clip, query, answer, vocabulary)
-    hits = [word for word in query.terms if word in names]
-    named = len(hits) / len(query.terms) if hits else 0.0
+    hits = terms_in(query, names)
+    share = len(hits) / len(query.terms) if hits else 0.0
     for shot in clip.facts.shots:
         for moment in _in_shot(clip, scores, shot.first, shot.end, steady=0.0):
             why = {**moment.why, **dict.fromkeys(hits, 1.0)}
-            yield replace(moment, named=named, score=max(moment.score, named), why=why)
+            yield replace(moment, named=share, score=max(moment.score, share), why=why)
 
 
 def _in_shot(clip: Clip, scores: Scores, first: int, end: int, steady: float) -> Iterable[Moment]:

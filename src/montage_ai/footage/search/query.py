@@ -28,8 +28,8 @@ _LONGEST = 3  # words of a phrase
 
 @dataclass(frozen=True)
 class Query:
-    """``wanted`` and ``unwanted`` are names of concepts; ``words`` and ``unwanted_words`` may stand in names of files,
-    folders and dates.
+    """``wanted`` and ``unwanted`` are names of concepts; ``words`` may stand in names of files, folders, places and
+    dates, and all words of one of ``unwanted_names`` must not.
 
     For a model, ``text`` and ``unwanted_texts`` say all of that but what is better measured, maybe nothing; ``terms``
     and ``unwanted_terms`` are all words of them that mean something.
@@ -38,7 +38,7 @@ class Query:
     wanted: tuple[str, ...]
     words: tuple[str, ...]
     unwanted: tuple[str, ...] = ()
-    unwanted_words: tuple[str, ...] = ()
+    unwanted_names: tuple[tuple[str, ...], ...] = ()
     text: str = ""
     unwanted_texts: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ def parse_query(text: str, vocabulary: Vocabulary, *, without: Iterable[str] = (
         _concepts(wanted),
         _words(wanted),
         _concepts(unwanted),
-        _words(unwanted),
+        tuple(_terms(other) for other in others if _words(other)),
         _text(shown),
         tuple(filter(None, map(_text, not_shown))),
         _terms(shown),

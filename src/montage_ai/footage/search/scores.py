@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,10 +67,25 @@ def names_of(clip: Clip) -> frozenset[str]:
     words = {
         word for part in parts for word in re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", part).lower())
     }
-    if clip.info.taken:
-        year, month, *_ = clip.info.taken.split("-")
-        words |= {year, _MONTHS.get(int(month), year).lower()} if month.isdecimal() else {year}
+    if clip.info.taken and (date := re.match(r"(\d{4})-(\d\d)", clip.info.taken)):
+        words |= {date[1], _MONTHS.get(int(date[2]), date[1]).lower()}
     return frozenset(words)
+
+
+def is_excluded(query: Query, names: frozenset[str]) -> bool:
+    """Whether a clip with these ``names`` is called what is not wanted."""
+    return any(names.issuperset(words) for words in query.unwanted_names)
+
+
+def named(query: Query, names: Iterable[frozenset[str]]) -> Query:
+    """``query`` with those of its words alone that stand in any of ``names``: the others would fit nothing."""
+    known = frozenset[str]().union(*names)
+    return replace(query, words=tuple(word for word in query.words if word in known))
+
+
+def terms_in(query: Query, names: frozenset[str]) -> tuple[str, ...]:
+    """The words of what a picture can show that stand in ``names``."""
+    return tuple(word for word in query.terms if word in names)
 
 
 def _all_of(wanted: Mapping[str, Series], clip: Clip) -> Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -68,22 +68,35 @@ class Seen:
         """Where a clip's pictures are; None where the model has not seen it."""
         return self.pictures.get(clip.facts.sha256)
 
+    def has_seen_all_of(self, clip: Clip) -> bool:
+        """Whether it has a picture of each shot."""
+        known = self.of(clip)
+        return known is not None and bool((shown(clip, known.seconds) >= 0).all())
+
 
 def shown(clip: Clip, seconds: Series) -> NDArray[np.int64]:
-    """For each frame the number of the picture that stands for it: of its shot the last one before, else the first."""
+    """For each frame the number of the picture that stands for it: of its shot the last one before, else the first; -1
+    where its shot has none."""
     pictures = frames_of(clip, seconds)
-    last = np.clip(np.searchsorted(pictures, np.arange(len(clip.times)), side="right") - 1, 0, len(pictures) - 1)
+    last = np.searchsorted(pictures, np.arange(len(clip.times)), side="right") - 1
     for shot in clip.facts.shots:
         inside = np.flatnonzero((pictures >= shot.first) & (pictures < shot.end))
-        if len(inside):
-            last[shot.first : shot.end] = np.maximum(last[shot.first : shot.end], inside[0])
+        span = slice(shot.first, shot.end)
+        last[span] = np.maximum(last[span], inside[0]) if len(inside) else -1
     return last
 
 
-def last_seen(library: Library, emit: Emit) -> Seen | None:
-    """What the model has seen that was used last; None where none was. It is loaded once it is to read something."""
+def last_seen(library: Library, clips: Iterable[Clip], emit: Emit) -> Seen | None:
+    """What the model has seen that was used last; None where that is none of ``clips``.
+
+    It is loaded once it is to read something.
+    """
     known = next(iter(library.vectors.models()), None)
     if known is None:
         return None
-    reader = Reader(known.identity, lambda: known_folder(known), library, emit)
-    return Seen(library.vectors.matrix(known), library.vectors.rows(known.identity, SAMPLER_VERSION), reader)
+    pictures = library.vectors.rows(known.identity, SAMPLER_VERSION)
+    if not any(clip.facts.sha256 in pictures for clip in clips):
+        return None
+    known = next(one for one in library.vectors.models() if one.identity == known.identity)  # with all these rows
+    reader = Reader(known.identity, lambda: known_folder(known, library), library, emit)
+    return Seen(library.vectors.matrix(known), pictures, reader)
