@@ -180,7 +180,8 @@ def _print_plan(film: Film) -> None:
         when = f"{float(slot.start / timeline.fps):.2f}-{float(slot.end / timeline.fps):.2f}"
         transition = timeline.transitions[k - 1] if k else None
         join = transition.kind if transition else "cut" if k else ""
-        wanted = [f"wanted {100 * film.plan.wanted[k]:.0f} %"] if film.plan.wanted else []
+        shown = film.plan.wanted[k] if film.plan.wanted else 0.0
+        wanted = [f"wanted {100 * shown:.0f} %"] if shown >= 0.05 else []
         notes = ", ".join([*wanted, *([] if item.stabilize == "never" else ["shaky"])])
         source = "" if item.clip.kind == "photo" else f"{float(item.start):.2f} s"
         table.add_row(str(k + 1), when, escape(printable(item.clip.path.name)), source, item.section, join, notes)

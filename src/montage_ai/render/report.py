@@ -169,7 +169,7 @@ def _shot(report: Report, index: int) -> str:
         "photo" if item.clip.kind == "photo" else f"{float(item.start):.2f}&ndash;{float(item.end(timeline.fps)):.2f} s"
     )
     join = timeline.transitions[index - 1] if index else None
-    wanted = f"wanted {100 * report.wanted[index]:.0f} %" if report.wanted else ""
+    wanted = f"wanted {100 * report.wanted[index]:.0f} %" if report.wanted and report.wanted[index] >= 0.05 else ""
     steadied = "steadied" if index in report.steadied else ""
     notes = [item.section, wanted, steadied, join.kind.replace("_", " ") if join else ""]
     return (

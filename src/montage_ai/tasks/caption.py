@@ -19,10 +19,7 @@ _AT_ONCE = 8  # pictures between two words of how far it is
 
 
 class Caption(PictureTask):
-    """A caption of each of the ``count`` pictures of ``pack`` (see ``tasks.pictures``), in their order.
-
-    ``effort`` is what the model does to look at a picture, in GFLOP. The output is ``data["captions"]``.
-    """
+    """A caption of each picture. The output is ``data["captions"]``, in their order."""
 
     name: ClassVar = "caption"
     version: ClassVar = 1
@@ -39,6 +36,8 @@ class Caption(PictureTask):
 
 
 class Only(PackTravels):
+    """The one way to do it."""
+
     prior = Prior(Line(8.0, 0.05))
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:

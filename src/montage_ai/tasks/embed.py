@@ -21,11 +21,8 @@ _TOLD = 16  # pictures between two words of how far it is
 
 
 class Embed(PictureTask):
-    """A vector for each of the ``count`` pictures of ``pack``, a zip of JPEGs (see ``write_pack``), in their order.
-
-    ``effort`` is what the model does for a picture, in GFLOP. The output ``vectors.f16`` holds rows of float16, each of
-    length 1; ``data`` says of how many numbers (``width``).
-    """
+    """A vector for each picture. The output ``vectors.f16`` holds rows of float16, each of length 1, in their order;
+    ``data`` says of how many numbers (``width``)."""
 
     name: ClassVar = "embed"
     version: ClassVar = 1
@@ -42,6 +39,8 @@ class Embed(PictureTask):
 
 
 class Only(PackTravels):
+    """The one way to do it."""
+
     prior = Prior(Line(6.0, 0.02))
 
     def compute(self, payload: Payload, folder: Path, on_fraction: OnFraction) -> Payload:
