@@ -48,10 +48,10 @@ def test_a_model_is_fetched_once_and_whole(
         assert 0 < done[-1] <= stage["total"]
         assert done == sorted(done)
         assert index("owner/nothing").code == 1
+    write_clip(clips / "1.mp4", "blue", "circle")
     again = index("owner/shapes")  # there is no hub any more
     assert again.code == 0, again.err
-    assert (again.events[-1]["decoded"], again.events[-1]["pictures"]) == (0, 0)
-    write_clip(clips / "1.mp4", "blue", "circle")
-    assert index("owner/shapes").events[-1]["pictures"] > 0
+    assert again.events[-1]["decoded"] == 1
+    assert again.events[-1]["pictures"] > 0
     moments = [one for one in program("search", "a blue circle", "--json").events if one["event"] == "moment"]
     assert Path(moments[0]["file"]).name == "1.mp4"

@@ -117,9 +117,10 @@ def test_vectors_of_another_width_are_refused(tmp_path: Path) -> None:
         check(library.vectors, {("a", 1.0)})
 
 
+@pytest.mark.parametrize("vectors", [0, 1, 3])
 @pytest.mark.parametrize("rows", [0, 1, 3, 40_000])
-def test_search_is_exact(rows: int) -> None:
+def test_search_is_exact(rows: int, vectors: int) -> None:
     rng = np.random.default_rng(rows)
-    matrix, asked = rng.normal(size=(rows, 48)).astype(np.float16), rng.normal(size=(3, 48)).astype(np.float16)
+    matrix, asked = (rng.normal(size=(count, 48)).astype(np.float16) for count in (rows, vectors))
     expected = matrix.astype(np.float32) @ asked.astype(np.float32).T
     assert np.abs(products(matrix, asked.astype(np.float32)) - expected).max(initial=0) < 0.01

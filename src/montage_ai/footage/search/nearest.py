@@ -43,7 +43,7 @@ def products(matrix: NDArray[np.float16], asked: Floats) -> Floats:
 
     workers = cores()
     pieces = workers * max(_FEWEST, math.ceil(len(matrix) / (workers * _MOST)))
-    edges = [len(matrix) * number // pieces for number in range(pieces + 1)]
+    edges = dict.fromkeys(len(matrix) * number // pieces for number in range(pieces + 1))  # none is empty
     list(_threads().map(part, pairwise(edges)))
     return found
 
