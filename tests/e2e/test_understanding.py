@@ -21,15 +21,24 @@ from tests.e2e.conftest import Program
 SHOWN = (("red", "circle"), ("red", "cross"), ("blue", "circle"), ("yellow", "square"))
 
 
-@pytest.fixture
-def few(tmp_path: Path, shapes_model: Path) -> Path:
-    """A folder of four clips that a model has seen: what they show is in ``SHOWN``."""
-    folder = tmp_path / "few"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory, shapes_model: Path) -> Path:
+    """A home, and a folder of four clips that a model has seen: what they show is in ``SHOWN``."""
+    folder = tmp_path_factory.mktemp("looked at")
+    (folder / "few").mkdir()
     for number, (colour, shape) in enumerate(SHOWN):
-        write_clip(folder / f"{number}.mp4", colour, shape, seconds=3)
-    montage_ai.index([folder], model=str(shapes_model))
+        write_clip(folder / "few" / f"{number}.mp4", colour, shape, seconds=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONTAGE_AI_HOME", str(folder / "home"))
+        montage_ai.index([folder / "few"], model=str(shapes_model))
     return folder
+
+
+@pytest.fixture
+def few(looked_at: Path, tmp_path: Path, home: Path) -> Path:
+    """The folder, in a copy of its own like the home."""
+    shutil.copytree(looked_at / "home", home)
+    return Path(shutil.copytree(looked_at / "few", tmp_path / "few"))
 
 
 def colours(film: Path) -> list[str]:
