@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from montage_ai.media.origin import video_location
+from montage_ai.media.origin import photo_origin, video_location
 from montage_ai.media.probe import probe
 
 Make = Callable[..., Path]
@@ -52,6 +53,23 @@ def test_a_photo_tells_when_and_where(tmp_path: Path) -> None:
     assert info.taken == "2024-05-01T12:30:00+02:00"
     assert info.location == pytest.approx((-33.8568, 151.2153), abs=1e-4)
     assert probe(photo(tmp_path / "b.jpg", {0x9003: "2024:05:01 12:30:00"}, {})).taken == "2024-05-01T12:30:00"
+
+
+def test_a_large_photo_and_a_damaged_one_say_nothing_of_their_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    Image.new("1", (10_500, 10_000)).save(tmp_path / "panorama.png")
+    assert photo_origin(tmp_path / "panorama.png") == (None, None)
+    whole = photo(tmp_path / "a.jpg", {0x9003: "2024:05:01 12:30:00"}, HARBOUR).read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        spoilt = bytearray(whole)
+        for at in rng.integers(0, 300, 4):
+            spoilt[at] = rng.integers(256)
+        (tmp_path / "b.jpg").write_bytes(spoilt[: rng.integers(100, len(spoilt))])
+        photo_origin(tmp_path / "b.jpg")
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

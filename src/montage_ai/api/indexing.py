@@ -93,6 +93,11 @@ def index(
     return Indexed(len(files), len(files) - len(new), found.decoded, pictures, described, name, found.skipped)
 
 
+def how_to_index() -> str:
+    """What to type so that a model sees the footage."""
+    return "montage-ai index FOOTAGE" if is_installed() else f"{EXTRA} && montage-ai index FOOTAGE"
+
+
 def _looks(model: str | None, library: Library, emit: Emit) -> FoundModel | None:
     if model is None and not is_installed():
         emit(Notice("info", f"No model is installed: what pictures show is not looked at. {EXTRA}"))

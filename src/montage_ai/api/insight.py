@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from montage_ai.api.indexing import how_to_index
 from montage_ai.edit.brief import Brief
 from montage_ai.errors import MissingExtraError, UserError, WorkError
 from montage_ai.events import Emit, Notice, counted
@@ -19,7 +20,6 @@ from montage_ai.footage.search import (
     load_vocabulary,
     parse_query,
 )
-from montage_ai.models.library import EXTRA, is_installed
 
 
 def look_into(clips: Sequence[Clip], brief: Brief, library: Library, emit: Emit) -> Insight:
@@ -47,6 +47,5 @@ def _moods(seen: Seen | None) -> list[ZeroShot]:
 
 def _tell_of_unseen(count: int, emit: Emit) -> None:
     if count:
-        how = "montage-ai index FOOTAGE" if is_installed() else f"{EXTRA} && montage-ai index FOOTAGE"
         text = f"{counted(count, 'clip')} no model has seen: there, wishes go by what is measured and by names. For all"
-        emit(Notice("info", f"{text} that is to be seen: {how}"))
+        emit(Notice("info", f"{text} that is to be seen: {how_to_index()}"))

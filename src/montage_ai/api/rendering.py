@@ -40,14 +40,11 @@ def write_reel(moments: Sequence[Moment], output: Path | str, *, force: bool = F
     Raises ``MontageError``, also where there are none.
     """
     path = Path(output)
-    check_reel(path)
+    check_reel(path, force=force)
     if not moments:
         raise UserError("There is no moment to be shown.", hint="Ask for something else, or lower --min-score.")
     timeline = rough_cut(moments)
     if path.suffix.lower() == ".otio":
-        if path.exists() and not force:
-            hint = "Choose another name, or use --force to replace it."
-            raise OutputExistsError("exists.", file=path, hint=hint)
         write_otio(timeline, path)
     else:
         files = FilmFiles(path)
@@ -56,11 +53,14 @@ def write_reel(moments: Sequence[Moment], output: Path | str, *, force: bool = F
     return path
 
 
-def check_reel(path: Path) -> None:
-    """Make sure that a rough cut can be called ``path``. Raises ``UserError``."""
+def check_reel(path: Path, *, force: bool = False) -> None:
+    """Make sure that a rough cut can be called ``path``; a timeline may have been edited, and is replaced only with
+    ``force``. Raises ``UserError``."""
     if path.suffix.lower() not in (".otio", ".mp4", ".mov", ".m4v"):
         raise UserError("is no name for a rough cut.", file=path, hint="Name an .mp4 or an .otio file.")
     check_writable(path)
+    if path.suffix.lower() == ".otio" and path.exists() and not force:
+        raise OutputExistsError("exists.", file=path, hint="Choose another name, or use --force to replace it.")
 
 
 def _render(timeline: Timeline, files: FilmFiles, length_reason: str, offload: Mode, emit: Emit) -> Rendered:

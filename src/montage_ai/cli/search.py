@@ -43,7 +43,7 @@ def search(
     if sheet is not None:
         api.check_sheet(sheet, force=force)
     if reel is not None:
-        rendering.check_reel(reel)
+        rendering.check_reel(reel, force=force)
     with showing(as_json=json) as emit:
         found = api.search(query, folders or [], without=without or [], like=like, emit=emit)
         moments = [moment for moment in found.moments if moment.score >= min_score][:count]
@@ -85,13 +85,12 @@ def _row(moment: Moment) -> tuple[str, ...]:
 
 def _unseen(found: Found) -> str:
     """What is searched of clips that no model has seen, and how to find all that one knows."""
-    from montage_ai.models.library import EXTRA, is_installed
+    from montage_ai.api.indexing import how_to_index
 
     all_of_them = found.unseen >= found.clips
     who = "No model has seen these clips" if all_of_them else f"{counted(found.unseen, 'clip')} no model has seen"
-    how = "montage-ai index FOOTAGE" if is_installed() else f"{EXTRA} && montage-ai index FOOTAGE"
     there = "people, motion, light, colour, sound, names and places are searched there"
-    return f"{who}: {there}. For all that is to be seen: {how}"
+    return f"{who}: {there}. For all that is to be seen: {how_to_index()}"
 
 
 def _best(found: Found) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,8 +43,9 @@ def photo_origin(path: Path) -> tuple[str | None, Location | None]:
     """From a photo's EXIF: when (ISO 8601) and where it was taken."""
     from PIL import Image, UnidentifiedImageError  # only for photos
 
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
-        with Image.open(path) as photo:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as photo:  # it warns of large photos, too
             exif = photo.getexif()
             return _taken(exif.get_ifd(_EXIF)), _place(exif.get_ifd(_GPS))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):

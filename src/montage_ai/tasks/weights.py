@@ -116,7 +116,9 @@ def fetched(repository: str, revision: str, on_bytes: OnBytes = lambda done, tot
         hint = "Check the network and the name, or name a local folder."
         raise UnsuitedError(f"The model {repository} cannot be fetched ({first}).", hint=hint) from error
     for known_as in {revision, place.name}:
-        write_atomically(_note_of(repository, known_as), _Note(folder=place, files=tuple(names)).model_dump_json())
+        note = _note_of(repository, known_as)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(note, _Note(folder=place, files=tuple(names)).model_dump_json())
     return place
 
 
@@ -128,9 +130,8 @@ class _Note(BaseModel):
 
 
 def _note_of(repository: str, revision: str) -> Path:
-    folder = config.cache_dir() / "fetched"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{hashlib.sha256(f'{repository}@{revision}'.encode()).hexdigest()}.json"
+    name = hashlib.sha256(f"{repository}@{revision}".encode()).hexdigest()
+    return config.cache_dir() / "fetched" / f"{name}.json"
 
 
 def _bar(on_bytes: OnBytes, total: float) -> type:

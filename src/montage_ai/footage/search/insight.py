@@ -22,7 +22,6 @@ from montage_ai.footage.vectors import Half
 
 Series = NDArray[np.float64]
 
-
 _FAINT = 0.25  # what shows a wish less well than this counts for less, even where nothing shows it better
 
 
