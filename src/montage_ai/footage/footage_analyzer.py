@@ -50,8 +50,8 @@ def _analyze_video(
     info: MediaInfo, sha256: str, threads: int, faces: bool, on_seconds: Callable[[float], None]
 ) -> Analysis:
     detector, measures, samples, pack = ShotDetector(), FrameMeasures(), SampleMeasures(), FramePack()
-    face_finder = Faces()
-    consumers: list[Consumer] = [detector, measures, samples, pack, *([face_finder] if faces else [])]
+    finders = [Faces()] if faces else []
+    consumers: list[Consumer] = [detector, measures, samples, pack, *finders]
     decoded = decode_pass(info, consumers, threads=threads, on_time=on_seconds)
     boundaries = detector.finish()
     facts = ClipFacts(
@@ -61,7 +61,7 @@ def _analyze_video(
         damage=decoded.damage,
         boundaries=boundaries,
         shots=shots(boundaries, len(decoded.ticks)),
-        faces=tuple(face_finder.found),
+        faces=tuple(face for finder in finders for face in finder.found),
         places=place_names(info.location),
     )
     heard = measure_sound(info, decoded.duration, lambda: on_seconds(decoded.duration))
@@ -79,8 +79,9 @@ def _analyze_photo(info: MediaInfo, sha256: str, faces: bool) -> Analysis:
     picture = read_photo(info.path)
     info = _with_size(info, picture.shape[1], picture.shape[0])
     frame = photo_frame(picture)
-    measures, samples, pack, face_finder = FrameMeasures(), SampleMeasures(), FramePack(), Faces()
-    consumers: list[Consumer] = [measures, samples, pack, *([face_finder] if faces else [])]
+    measures, samples, pack = FrameMeasures(), SampleMeasures(), FramePack()
+    finders = [Faces()] if faces else []
+    consumers: list[Consumer] = [measures, samples, pack, *finders]
     for consumer in consumers:
         consumer.push(frame)
     facts = ClipFacts(
@@ -90,7 +91,7 @@ def _analyze_photo(info: MediaInfo, sha256: str, faces: bool) -> Analysis:
         damage=None,
         boundaries=(),
         shots=(Shot(first=0, end=1),),
-        faces=tuple(face_finder.found),
+        faces=tuple(face for finder in finders for face in finder.found),
         places=place_names(info.location),
     )
     return _put_together(facts, np.zeros(1, np.int64), measures.arrays() | samples.arrays(), pack)
