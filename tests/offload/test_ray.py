@@ -154,6 +154,30 @@ def test_a_driver_that_ends_costs_its_jobs_but_not_this_program(
     run(main)
 
 
+def test_what_lay_there_is_discarded_where_the_driver_ends_meanwhile(
+    cluster: RayCluster, payload: InputFile, tmp_path: Path
+) -> None:
+    """Its connections end a moment before it does: that it seems to run then is no failure."""
+    executor = RayExecutor("box", cluster.address, token=cluster.token)
+    work = attempted(Trial(source=payload), tmp_path / "attempt")
+
+    async def kill(driver: psutil.Process) -> None:
+        await anyio.sleep(0.3)
+        driver.kill()
+
+    async def main() -> None:
+        await executor.connect()
+        driver = driver_of_this_test()
+        driver.suspend()  # it hears the request, and does not answer
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill, driver)
+            await executor.discard(work)
+        await executor.close()
+
+    run(main)
+    assert not work.folder.exists()
+
+
 def test_nobody_at_the_address_is_told_soon() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

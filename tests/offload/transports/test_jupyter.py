@@ -71,7 +71,7 @@ class _Proxy(socketserver.StreamRequestHandler):
                 return True
 
     def _pass_rest(self, there: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the connection may be closed meanwhile
             while block := self.rfile.read1(1 << 16):
                 there.sendall(block)
 

@@ -104,8 +104,13 @@ class RayExecutor(FarExecutor):
         return moved
 
     async def discard(self, work: Attempted) -> None:
-        if self._process is not None and self._process.runs:
-            await self._process.ask(Discard(job=work.place), Moved)
+        process = self._process
+        if process is not None and process.runs:
+            try:
+                await process.ask(Discard(job=work.place), Moved)
+            except UnreachableError:
+                if process.runs:
+                    raise  # otherwise what lay there has ended with it
         self._brought.discard(work.place)
         await to_thread.run_sync(remove_attempt, work.folder)
 

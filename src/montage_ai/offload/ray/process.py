@@ -24,6 +24,7 @@ from montage_ai.offload.ray.messages import AnyRequest, Done, Failed, Reply, Req
 A = TypeVar("A", bound=BaseModel)
 
 _LONGEST = 1 << 28  # bytes of a reply
+_END = 5.0  # seconds in which a process that is killed ends
 _LEAVE = 10.0  # seconds that Ray has to end a cluster that it made
 
 
@@ -82,6 +83,7 @@ class DriverProcess:
                         return reply
         except (OSError, anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead, ValidationError):
             pass
+        await to_thread.run_sync(self._wait, _END)  # its connections end before it does, and `runs` is asked next
         said = self.log.strip().splitlines()[-1:] or ["it said nothing."]
         raise UnreachableError(f"The driver of Ray has ended: {said[0]}")
 
@@ -101,6 +103,9 @@ class DriverProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LEAVE)
+        self._wait(_LEAVE)
         self._stack.close()
+
+    def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
