@@ -7,7 +7,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from benchmarks.loopback.ray_cluster import RayCluster, ray_cluster
 from benchmarks.tiny_clip import train
 from montage_ai.media.ffmpeg import ffmpeg_path
 
@@ -238,6 +239,13 @@ def until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RayCluster]:
+    """A Ray cluster of one node; more may join."""
+    with ray_cluster(processors=2) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

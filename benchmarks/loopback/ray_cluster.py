@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import sysconfig
+import tempfile
+import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from montage_ai import processes
+from pathlib import Path
 
 _STORE = 100_000_000  # bytes of a node's object store: little more than the least that Ray accepts
 _MEMORY = 4_000_000_000  # bytes that a node says it has
@@ -25,7 +28,7 @@ class RayCluster:
 
     address: str
     token: str
-    process: processes.Process
+    process: subprocess.Popen[bytes]
 
     def add_node(self, processors: int) -> None:
         self._do(f"add {processors}")
@@ -46,16 +49,43 @@ class RayCluster:
 def ray_cluster(*, processors: int = 2) -> Iterator[RayCluster]:
     """One node, with ``processors``; more can be added."""
     token = secrets.token_hex(16)
-    command = [sys.executable, "-m", "benchmarks.loopback.ray_cluster", str(processors)]
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
-    with processes.child(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **settings}
-    ) as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="montage-ai-nodes-", ignore_cleanup_errors=True) as folder,
+        subprocess.Popen(  # not a child of the program's: tests end all of those
+            [_python(Path(folder)), "-m", "benchmarks.loopback.ray_cluster", str(processors)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **settings},
+            start_new_session=True,
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
-        yield RayCluster(process.stdout.readline().decode().strip(), token, process)
-        process.stdin.close()
-        process.wait(60)
+        try:
+            yield RayCluster(process.stdout.readline().decode().strip(), token, process)
+        finally:
+            process.stdin.close()  # it ends with that, also where this program is killed
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _python(folder: Path) -> str:
+    """That of a virtual environment which holds nothing, and sees our packages.
+
+    Where jobs need a package, Ray copies its own environment, whole: ours is of gigabytes.
+    """
+    environment = folder / "python"
+    venv.create(environment, symlinks=True)
+    bare, ours = (
+        sysconfig.get_path("purelib", vars={"base": str(base), "platbase": str(base)})
+        for base in (environment, sys.prefix)
+    )
+    (Path(bare) / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n", "utf-8")
+    return str(environment / "bin" / "python")
 
 
 def main(processors: int) -> None:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import os
+import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+import montage_ai
 from scripts.demo import bouncing_ball, passing_cars, turning_wheel, write_clip, write_music, write_photo
+from tests.e2e.starting import Ran, start
 
-Program = Callable[..., "Ran"]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run of the program left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def film(self) -> dict[str, Any]:
-        return next(event for event in self.events if event["event"] == "film")
+Program = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +25,8 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clip(folder / "cars upright.mp4", (180, 320), 5, passing_cars, seed=3)
     write_clip(folder / "handheld.mp4", (640, 360), 5, passing_cars, seed=4, shakes=True)
     write_photo(folder / "photo.jpg")
+    for path in folder.iterdir():
+        make_old(path)
     return folder
 
 
@@ -50,7 +35,30 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 beats a minute, the first at 0; 24.5 s."""
     path = tmp_path_factory.mktemp("music") / "music.wav"
     write_music(path)
+    make_old(path)
     return path
+
+
+def make_old(path: Path) -> None:
+    """Date it back: what was written this moment is looked at again, for it may be written on."""
+    os.utime(path, (path.stat().st_mtime - 60,) * 2)
+
+
+@pytest.fixture(scope="session")
+def experienced(tmp_path_factory: pytest.TempPathFactory, footage: Path, music: Path) -> Path:
+    """A home that knows ``footage`` and ``music``."""
+    folder = tmp_path_factory.mktemp("experienced") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONTAGE_AI_HOME", str(folder))
+        montage_ai.analyze([footage])
+        montage_ai.beats(music)
+    return folder
+
+
+@pytest.fixture
+def known(experienced: Path, home: Path) -> None:
+    """The program has looked at ``footage`` and listened to ``music`` before: for tests of what comes after that."""
+    shutil.copytree(experienced, home, dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -58,13 +66,11 @@ def program(tmp_path: Path) -> Program:
     """Run ``montage-ai`` in an empty folder with a home of its own."""
 
     def run(*arguments: str | Path, timeout: float = 240) -> Ran:
-        done = subprocess.run(
-            command(*arguments), capture_output=True, text=True, cwd=tmp_path, timeout=timeout, check=False
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return start([str(one) for one in arguments], tmp_path, timeout)
 
     return run
 
 
 def command(*arguments: str | Path) -> list[str]:
+    """What starts it in a process of its own."""
     return [sys.executable, "-m", "montage_ai", *map(str, arguments)]

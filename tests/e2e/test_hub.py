@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.loopback.hub import hub
 from benchmarks.tiny_clip import write_clip
-from tests.e2e.conftest import Program, Ran
+from tests.e2e.conftest import Program
+from tests.e2e.starting import Ran
 
 PART = "import huggingface_hub as hub; hub.snapshot_download('owner/shapes', allow_patterns=['config.json'])"
 

@@ -16,10 +16,11 @@ import pytest
 from benchmarks.loopback.cgpu import cgpu
 from benchmarks.loopback.colab import colab
 from benchmarks.loopback.jupyter import jupyter
-from benchmarks.loopback.ray_cluster import ray_cluster
+from benchmarks.loopback.ray_cluster import RayCluster
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai.media.ffmpeg import ffmpeg_path
-from tests.e2e.conftest import Program, Ran
+from tests.e2e.conftest import Program
+from tests.e2e.starting import Ran
 
 Executors = Path
 
@@ -138,6 +139,7 @@ class TestStabilizing:
         assert source.read_bytes() == before
         assert [path for name in ("jobs", "blobs") for path in (far / name).glob("*")] == []
 
+    @pytest.mark.usefixtures("known")
     def test_a_film_is_the_same_wherever_its_motions_were_measured(
         self, program: Program, footage: Path, music: Path, tmp_path: Path
     ) -> None:
@@ -196,6 +198,7 @@ class TestPlanning:
         assert not far.exists()
         assert executors_of(program) == []
 
+    @pytest.mark.usefixtures("known")
     def test_a_film_s_plan_says_why_rendering_stays(
         self, program: Program, box: Path, footage: Path, music: Path
     ) -> None:
@@ -350,7 +353,7 @@ class TestPlaces:
         settings = {"work_dir": str(far), "python": sys.executable}
         with contextlib.ExitStack() as stack:
             if request.param == "ray":
-                cluster = stack.enter_context(ray_cluster())
+                cluster: RayCluster = request.getfixturevalue("cluster")
                 monkeypatch.setenv("CLUSTER_TOKEN", cluster.token)
                 settings = {"kind": "ray", "address": cluster.address, "token_env": "CLUSTER_TOKEN"}
             elif request.param == "jupyter":

@@ -107,6 +107,7 @@ def test_a_film_among_its_footage_is_no_footage(program: Program, footage: Path,
     assert "edited.mp4" in str(program("analyze", ".", "--json").events)
 
 
+@pytest.mark.usefixtures("known")
 def test_force_replaces_and_our_own_film_is_replaced_without(
     program: Program, footage: Path, music: Path, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_force_replaces_and_our_own_film_is_replaced_without(
     ],
     ids=["silence", "noise", "shorter than a bar"],
 )
+@pytest.mark.usefixtures("known")
 def test_music_without_a_pulse_makes_a_film_and_says_what_it_was_cut_on(
     program: Program, footage: Path, tmp_path: Path, samples: np.ndarray, said: str
 ) -> None:
@@ -139,11 +141,30 @@ def test_music_without_a_pulse_makes_a_film_and_says_what_it_was_cut_on(
     assert (tmp_path / "film.mp4").exists()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-@pytest.mark.parametrize("stage", ["Looking at the footage", "Steadying shaky shots", "Rendering"])
+LOOKING = "Looking at the footage"
+
+
+@pytest.mark.parametrize(
+    ("stage", "ending"),
+    [
+        *((stage, signal.SIGKILL) for stage in (LOOKING, "Steadying shaky shots", "Rendering")),
+        (LOOKING, signal.SIGINT),
+        ("Steadying shaky shots", signal.SIGTERM),
+        ("Rendering", signal.SIGINT),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 def test_an_interrupted_run_leaves_no_film_and_the_next_carries_on(
-    program: Program, footage: Path, music: Path, tmp_path: Path, stage: str, ending: signal.Signals
+    request: pytest.FixtureRequest,
+    program: Program,
+    footage: Path,
+    music: Path,
+    tmp_path: Path,
+    stage: str,
+    ending: signal.Signals,
 ) -> None:
+    if stage != LOOKING:
+        request.getfixturevalue("known")
     arguments = ("make", footage, "-m", music, "--json", *QUICK, "--stabilize", "always")
     running = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, cwd=tmp_path, text=True)
     assert running.stdout is not None
@@ -163,10 +184,11 @@ def test_an_interrupted_run_leaves_no_film_and_the_next_carries_on(
         assert [path.name for path in segments().glob(".*")] == []
     ran = program(*arguments)
     assert ran.code == 0, ran.err
-    assert stage == "Looking at the footage" or ran.film["decoded"] == 0
+    assert stage == LOOKING or ran.film["decoded"] == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda s: s.name)
+@pytest.mark.usefixtures("known")
 def test_a_program_that_ends_as_its_film_appears_may_make_it_again(
     program: Program, footage: Path, music: Path, tmp_path: Path, ending: signal.Signals
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.loopback.cgpu import Cgpu, cgpu, on_path
 from benchmarks.loopback.colab import PROXIED, Colab, proxy
 from benchmarks.loopback.jupyter import Jupyter, jupyter
-from benchmarks.loopback.ray_cluster import RayCluster, ray_cluster
+from benchmarks.loopback.ray_cluster import RayCluster
 from benchmarks.loopback.sshd import Sshd, sshd
 from montage_ai import config
 from montage_ai.media.files import sha256
@@ -108,15 +108,8 @@ def both_roads(cgpu_double: Cgpu, colab: Colab, far: Path) -> CgpuTransport:
     return CgpuTransport(slow, JupyterTransport(access, str(far)))
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    """A Ray cluster of one node; more may join. (Tests of other modules end all child processes.)"""
-    with ray_cluster(processors=2) as running:
-        yield running
-
-
 class Kept(RayExecutor):
-    """Goes from test to test: Ray takes ten seconds to start."""
+    """Goes from test to test of a module: Ray takes ten seconds to start. (Others end all child processes.)"""
 
     async def close(self) -> None:
         """It is ended after the module's last test."""

@@ -46,7 +46,7 @@ async def until(there: Callable[[], bool]) -> None:
 def test_a_job_whose_worker_is_killed_is_run_again_by_ray(
     ray_executor: RayExecutor, payload: InputFile, tmp_path: Path
 ) -> None:
-    task = Trial(source=payload, seconds=3, size=200_000)
+    task = Trial(source=payload, seconds=2, size=200_000)
     work = attempted(task, tmp_path / "attempt")
 
     async def kill() -> None:

@@ -53,20 +53,26 @@ def there(far: Path, one: Parcel) -> Path:
     return far / transfer.BLOBS / one.sha256
 
 
-@pytest.mark.parametrize("size", [0, 1, SMALL - 1, SMALL, SMALL + 1, 5 * SMALL, 10 * SMALL + 17])
-def test_a_file_goes_there_and_comes_back(transport: Transport, far: Path, tmp_path: Path, size: int) -> None:
-    one, told = parcel(tmp_path, size), list[int]()
+def test_files_of_any_size_go_there_and_come_back(transport: Transport, far: Path, tmp_path: Path) -> None:
+    sizes = [0, 1, SMALL - 1, SMALL, SMALL + 1, 5 * SMALL, 10 * SMALL + 17]
+
+    async def there_and_back(one: Parcel) -> None:
+        told = list[int]()
+        assert await send(transport, [one], told.append) == one.size
+        assert there(far, one).read_bytes() == one.path.read_bytes()
+        assert told[-1:] in ([one.size], [])
+        back = Parcel(tmp_path / "back", one.sha256, one.size)
+        assert await fetch(transport, f"blobs/{one.sha256}", back) == one.size
+        assert back.path.read_bytes() == one.path.read_bytes()
+        assert not (tmp_path / "back.journal").exists()
+        back.path.unlink()
 
     async def main() -> None:
-        assert await send(transport, [one], told.append) == size
-        assert there(far, one).read_bytes() == one.path.read_bytes()
-        assert told[-1:] in ([size], [])
-        back = Parcel(tmp_path / "back", one.sha256, size)
-        assert await fetch(transport, f"blobs/{one.sha256}", back) == size
-        assert back.path.read_bytes() == one.path.read_bytes()
-        assert await send(transport, [one]) == 0
-        assert sorted(path.name for path in (far / "blobs").iterdir()) == [one.sha256]
-        assert not (tmp_path / "back.journal").exists()
+        files = [parcel(tmp_path, size, str(size)) for size in sizes]
+        for one in files:
+            await there_and_back(one)
+        assert await send(transport, files) == 0
+        assert {path.name for path in (far / "blobs").iterdir()} == {one.sha256 for one in files}
         await transport.close()
 
     run(main)

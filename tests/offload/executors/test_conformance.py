@@ -61,7 +61,7 @@ def check(work: Attempted, task: Trial) -> None:
     assert result.data == {"source": task.source.sha256}
 
 
-@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+@pytest.mark.parametrize("size", [0, 3_000_000])
 def test_a_job_is_done_and_its_result_is_here(
     executor: AnyExecutor, payload: InputFile, tmp_path: Path, size: int
 ) -> None:
@@ -94,7 +94,7 @@ def test_every_step_may_be_called_again(executor: AnyExecutor, payload: InputFil
 
 
 def test_progress_is_told(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
-    work, told = attempted(Trial(source=payload, seconds=3), tmp_path / "attempt"), list[float]()
+    work, told = attempted(Trial(source=payload, seconds=2), tmp_path / "attempt"), list[float]()
 
     async def main() -> None:
         await opened(executor)

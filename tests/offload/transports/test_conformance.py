@@ -53,11 +53,11 @@ class TestRunning:
 
         run(main)
 
-    @pytest.mark.parametrize("reader", ["cat", "read x; echo $x", "python3 -c 'input()' 2>/dev/null; true"])
-    def test_a_script_finds_nothing_to_read(self, any_transport: Transport, reader: str) -> None:
+    def test_a_script_finds_nothing_to_read(self, any_transport: Transport) -> None:
         async def main() -> None:
-            done = await any_transport.run(f"{reader}; echo end")
-            assert done.out.strip() == "end"
+            for reader in ("cat", "read x; echo $x", "python3 -c 'input()' 2>/dev/null; true"):
+                done = await any_transport.run(f"{reader}; echo end")
+                assert done.out.strip() == "end", reader
 
         run(main)
 
@@ -118,16 +118,15 @@ class TestMoving:
 
         run(main)
 
-    @pytest.mark.parametrize(
-        ("offset", "size"), [(0, 10), (7, 100), (250_000, 300_000), (599_999, 50), (600_000, 5), (0, 0)]
-    )
-    def test_any_part_can_be_read(self, any_transport: Transport, offset: int, size: int) -> None:
+    def test_any_part_can_be_read(self, any_transport: Transport) -> None:
         content = os.urandom(600_000)
 
         async def main() -> None:
             await any_transport.run("true")
             await any_transport.put(stream(content), "file")
-            assert await read(any_transport, "file", offset, size) == content[offset : offset + size]
+            for offset, size in ((0, 10), (7, 100), (250_000, 300_000), (599_999, 50), (600_000, 5), (0, 0)):
+                part = await read(any_transport, "file", offset, size)
+                assert part == content[offset : offset + size], (offset, size)
 
         run(main)
 
