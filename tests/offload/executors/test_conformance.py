@@ -94,7 +94,7 @@ def test_every_step_may_be_called_again(executor: AnyExecutor, payload: InputFil
 
 
 def test_progress_is_told(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
-    work, told = attempted(Trial(source=payload, seconds=2), tmp_path / "attempt"), list[float]()
+    work, told = attempted(Trial(source=payload, seconds=3), tmp_path / "attempt"), list[float]()
 
     async def main() -> None:
         await opened(executor)
