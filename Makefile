@@ -35,7 +35,7 @@ test: $(VENV)/installed-dev  ## Run the checks and all tests
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 explore: $(VENV)/installed-dev  ## Try the properties on many new examples
 	$(BIN)/python -m pytest --hypothesis-profile=explore $$(grep -rl "^from hypothesis" tests --include="test_*.py")

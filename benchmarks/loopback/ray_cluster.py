@@ -24,10 +24,11 @@ _MEMORY = 4_000_000_000  # bytes that a node says it has
 
 @dataclass
 class RayCluster:
-    """A cluster, and how to get in."""
+    """A cluster, how to get in, and the ``folder`` of temporary files of what runs on its nodes."""
 
     address: str
     token: str
+    folder: Path
     process: subprocess.Popen[bytes]
 
     def add_node(self, processors: int) -> None:
@@ -50,21 +51,25 @@ def ray_cluster(*, processors: int = 2) -> Iterator[RayCluster]:
     """One node, with ``processors``; more can be added."""
     token = secrets.token_hex(16)
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
-    with (
-        tempfile.TemporaryDirectory(prefix="montage-ai-nodes-", ignore_cleanup_errors=True) as folder,
-        subprocess.Popen(  # not a child of the program's: tests end all of those
-            [_python(Path(folder)), "-m", "benchmarks.loopback.ray_cluster", str(processors)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **settings},
-            start_new_session=True,
-        ) as process,
-    ):
+    with contextlib.ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="montage-ai-nodes-", ignore_cleanup_errors=True))
+        )
+        temporary = {"RAY_TMPDIR": tempfile.gettempdir(), "TMPDIR": str(folder)}  # Ray's own must be a short path
+        process = stack.enter_context(
+            subprocess.Popen(  # not a child of the program's: tests end all of those
+                [_python(folder), "-m", "benchmarks.loopback.ray_cluster", str(processors)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **settings, **temporary},
+                start_new_session=True,
+            )
+        )
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield RayCluster(process.stdout.readline().decode().strip(), token, process)
+            yield RayCluster(process.stdout.readline().decode().strip(), token, folder, process)
         finally:
             process.stdin.close()  # it ends with that, also where this program is killed
             try:

@@ -97,6 +97,13 @@ class TestAgain:
         found = montage_ai.search("orange stripes").moments
         assert {moment.clip.name for moment in found} == {"clip 01.mp4"}  # what is gone is not found
 
+    def test_a_clip_that_was_written_this_moment_is_as_it_was(self, shapes_model: Path, tmp_path: Path) -> None:
+        """Its time cannot be trusted yet, so that it is read again; its content is known."""
+        write_clip(tmp_path / "new.mp4", "orange", "stripes")
+        first, again = (montage_ai.index([tmp_path / "new.mp4"], model=str(shapes_model)) for _ in range(2))
+        assert (first.unchanged, first.decoded) == (0, 1)
+        assert (again.unchanged, again.decoded, again.pictures) == (1, 0, 0)
+
     def test_a_program_that_is_killed_loses_no_more_than_it_had_in_hand(
         self, program: Program, shapes: list[tuple[Path, str]], shapes_model: Path, home: Path
     ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -23,9 +22,9 @@ from montage_ai.tasks.trial import OUTPUT, Trial
 from tests.offload.conftest import arguments, attempted, expected_output, run
 
 
-def folders() -> list[Path]:
+def folders(cluster: RayCluster) -> list[Path]:
     """Of jobs that run on nodes, which are all on this machine."""
-    return list(Path(tempfile.gettempdir()).glob("montage-ai-ray-*"))
+    return list(cluster.folder.glob("montage-ai-ray-*"))
 
 
 def worker_of(folder: Path) -> psutil.Process:
@@ -44,15 +43,15 @@ async def until(there: Callable[[], bool]) -> None:
 
 
 def test_a_job_whose_worker_is_killed_is_run_again_by_ray(
-    ray_executor: RayExecutor, payload: InputFile, tmp_path: Path
+    cluster: RayCluster, ray_executor: RayExecutor, payload: InputFile, tmp_path: Path
 ) -> None:
     task = Trial(source=payload, seconds=2, size=200_000)
     work = attempted(task, tmp_path / "attempt")
 
     async def kill() -> None:
-        await until(lambda: len(folders()) == 1)
+        await until(lambda: len(folders(cluster)) == 1)
         await anyio.sleep(0.5)
-        worker_of(folders()[0]).kill()
+        worker_of(folders(cluster)[0]).kill()
 
     async def main() -> None:
         await ray_executor.connect()
@@ -65,11 +64,11 @@ def test_a_job_whose_worker_is_killed_is_run_again_by_ray(
         await ray_executor.discard(work)
 
     run(main)
-    assert folders() == []  # also that of the worker that was killed
+    assert folders(cluster) == []  # also that of the worker that was killed
 
 
 def test_a_job_whose_workers_are_killed_again_and_again_fails_and_may_be_tried_anew(
-    ray_executor: RayExecutor, payload: InputFile, tmp_path: Path
+    cluster: RayCluster, ray_executor: RayExecutor, payload: InputFile, tmp_path: Path
 ) -> None:
     work = attempted(Trial(source=payload, seconds=2, size=1000), tmp_path / "attempt")
     killing = True
@@ -77,7 +76,7 @@ def test_a_job_whose_workers_are_killed_again_and_again_fails_and_may_be_tried_a
     async def kill() -> None:
         killed = set[str]()
         while killing:
-            for folder in folders():
+            for folder in folders(cluster):
                 if folder.name not in killed:
                     killed.add(folder.name)
                     worker_of(folder).kill()
@@ -238,7 +237,7 @@ def test_a_node_that_dies_costs_time_and_no_job(
         cluster.add_node(2)
         jobs = [offloader.submit(task) for task in tasks]
         began = time.monotonic()
-        while len(folders()) < 2 and time.monotonic() < began + 60:
+        while len(folders(cluster)) < 2 and time.monotonic() < began + 60:
             time.sleep(0.05)
         cluster.kill_node()
         for job, task in zip(jobs, tasks, strict=True):

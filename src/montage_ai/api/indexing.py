@@ -82,6 +82,8 @@ def index(
         if files and not new:
             return Indexed(len(files), len(files), 0, 0, 0, name, ())
         found = read_footage(new or places, library, emit, needed=len(new) == len(files))
+        known = sum(models.know(clip.facts.sha256, library) for clip in found.clips)
+        unchanged = len(files) - len(new) + min(known, len(found.clips) - found.decoded)  # moved, or written just now
         pictures = described = 0
         with Offloader(offload, emit=emit) as offloader:
             packs = config.cache_dir() / "packs"
@@ -90,7 +92,7 @@ def index(
             if models.describes is not None:
                 described = caption_clips(found.clips, models.describes, library, offloader, packs, emit)
     prune(config.cache_dir(), Pieces(config.cache_dir()).folders, config.cache_limit())
-    return Indexed(len(files), len(files) - len(new), found.decoded, pictures, described, name, found.skipped)
+    return Indexed(len(files), unchanged, found.decoded, pictures, described, name, found.skipped)
 
 
 def how_to_index() -> str:

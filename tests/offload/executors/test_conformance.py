@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from montage_ai.models.image_text import ImageTextModel
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.executors.local import LocalExecutor
+from montage_ai.offload.ray.executor import RayExecutor
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.tasks.embed import Embed, read_vectors
@@ -145,7 +145,9 @@ def test_several_jobs_run_at_once(executor: AnyExecutor, payload: InputFile, tmp
     run(main)
 
 
-def test_what_is_given_up_leaves_nothing(executor: AnyExecutor, payload: InputFile, tmp_path: Path, far: Path) -> None:
+def test_what_is_given_up_leaves_nothing(
+    request: pytest.FixtureRequest, executor: AnyExecutor, payload: InputFile, tmp_path: Path, far: Path
+) -> None:
     work = attempted(Trial(source=payload, seconds=60), tmp_path / "attempt")
 
     async def main() -> None:
@@ -161,7 +163,8 @@ def test_what_is_given_up_leaves_nothing(executor: AnyExecutor, payload: InputFi
     assert not work.folder.exists()
     assert far_processes(far) == []
     assert [path for name in ("jobs", "blobs") for path in (far / name).glob("*")] == []
-    assert list(Path(tempfile.gettempdir()).glob("montage-ai-ray-*")) == []
+    if isinstance(executor, RayExecutor):
+        assert list(request.getfixturevalue("cluster").folder.glob("montage-ai-ray-*")) == []
 
 
 def test_an_input_that_changed_is_refused(executor: AnyExecutor, payload: InputFile, tmp_path: Path) -> None:
