@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Interpolation
 
 from montage_ai.errors import MediaError
 from montage_ai.media.decode import ANALYSIS_SIDE, Decoded, Frame, decode_pass, photo_frame, turn
@@ -239,3 +240,27 @@ def test_turns_are_counter_clockwise(rotation: int, corner: tuple[int, int]) -> 
     picture = np.zeros((4, 6), np.uint8)
     picture[0, 0] = 1
     assert turn(picture, rotation)[corner] == 1
+
+
+@pytest.mark.parametrize("size", ["640x360", "1280x720", "2560x1440", "1278x720", "720x1280"])
+@pytest.mark.parametrize("levels", ["tv", "pc"])
+def test_pictures_are_the_same_however_they_are_made_small(make: FFmpeg, size: str, levels: str) -> None:
+    source = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30:duration=0.1")
+    wide = ("-vf", f"scale=out_range={levels},setparams=range={levels}", "-pix_fmt", "yuv420p")
+    clip = make(*source, *wide, "-c:v", "libx264", f"small_{size}_{levels}.mp4")
+    planes: list[np.ndarray] = []
+
+    class First:
+        def push(self, frame: Frame) -> None:
+            planes.extend(plane.copy() for plane in (frame.luma, frame.u, frame.v) if len(planes) < 3)
+
+    decode_pass(probe(clip), [First()])
+    height, width = planes[0].shape
+    with av.open(str(clip)) as container:
+        frame = next(container.decode(video=0))
+    small = frame.reformat(
+        width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA
+    ).to_ndarray()
+    assert apart(planes[0], small[:height]) < 1
+    chroma = np.concatenate([planes[1].ravel(), planes[2].ravel()])
+    assert apart(chroma, small[height:].ravel()) < 2  # where a sharp edge lies between two of them

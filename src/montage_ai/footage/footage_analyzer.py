@@ -17,7 +17,7 @@ from montage_ai.media.decode import Consumer, decode_pass, photo_frame
 from montage_ai.media.photos import read_photo
 from montage_ai.media.probe import MediaInfo
 
-ANALYSIS_VERSION = 4
+ANALYSIS_VERSION = 5
 """Raise it when what is measured changes: clips are then analysed again."""
 
 

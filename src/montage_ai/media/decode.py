@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import av.error
@@ -23,6 +23,7 @@ Plane = NDArray[np.uint8]
 ANALYSIS_SIDE = 320
 """Pixels of the longer side of the picture that consumers get."""
 
+_HALVINGS = {2: 1, 4: 2, 8: 3}  # by how many times smaller a picture becomes
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -134,6 +135,12 @@ def turn(picture: Plane, rotation: int, mirrored: bool = False) -> Plane:
     return np.asarray(cv2.flip(turned, 1), np.uint8) if mirrored else turned
 
 
+def halved(plane: Plane) -> Plane:
+    """Half the size; one row or column that is left over is cut, so that OpenCV's exact and fast 2:1 path is taken."""
+    height, width = max(1, plane.shape[0] // 2), max(1, plane.shape[1] // 2)
+    return cast("Plane", cv2.resize(plane[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA))
+
+
 class _Reader:
     """Iterates over a clip's frames, from a key frame before ``start`` on, and counts what could not be decoded."""
 
@@ -155,10 +162,8 @@ class _Reader:
             if time <= last:  # a second picture for the same moment is never shown
                 continue
             last = time
-            small = reformat(
-                frame, width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA
-            )
-            luma, u, v = (turn(_plane(small, i), picture.rotation, picture.mirrored) for i in range(3))
+            planes = _halved_to(frame, width, height) or _scaled_to(frame, width, height, reformat)
+            luma, u, v = (turn(plane, picture.rotation, picture.mirrored) for plane in planes)
             yield Frame(index, time, luma, u, v, frame, picture.rotation, picture.mirrored, picture.sample_aspect)
             index += 1
 
@@ -202,6 +207,23 @@ class _Reader:
         if self.broken_end or (few and decoded < said - 2 / self.info.picture.fps):
             return f"only the first {decoded:.1f} of {said:.1f} seconds can be read"
         return f"{self.errors} damaged places were skipped" if self.errors else None
+
+
+def _halved_to(frame: av.VideoFrame, width: int, height: int) -> list[Plane] | None:
+    """The planes at a half, a quarter or an eighth of their size, where that is all: in a third of swscale's time."""
+    halvings = _HALVINGS.get(frame.width // width, 0)
+    is_plain = frame.format.name == "yuv420p" and frame.color_range in (ColorRange.UNSPECIFIED, ColorRange.MPEG)
+    if not halvings or not is_plain or (frame.width, frame.height) != (width << halvings, height << halvings):
+        return None
+    planes = [_plane(frame, i) for i in range(3)]
+    for _ in range(halvings):
+        planes = [halved(plane) for plane in planes]
+    return planes
+
+
+def _scaled_to(frame: av.VideoFrame, width: int, height: int, reformat: Callable[..., av.VideoFrame]) -> list[Plane]:
+    small = reformat(frame, width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA)
+    return [_plane(small, i) for i in range(3)]
 
 
 def _plane(frame: av.VideoFrame, index: int) -> Plane:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from montage_ai.footage.shots.ramp import Ramp, fit_ramp
-from montage_ai.footage.shots.view import Floats, Small, halved, quartered
+from montage_ai.footage.shots.view import Floats, Small, quartered
+from montage_ai.media.decode import halved
 
 RATE = 31.0
 """Frames a second that are looked at, at most."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.media.decode import Frame, Plane
+from montage_ai.media.decode import Frame, Plane, halved
 
 Floats = NDArray[np.float32]
 
@@ -88,12 +88,6 @@ def same_view(a: Small, b: Small) -> bool:
 def quartered(plane: Plane) -> Plane:
     """``plane`` at a quarter of its width and height: the mean of every 4 by 4 pixels."""
     return halved(halved(plane))
-
-
-def halved(plane: Plane) -> Plane:
-    """Half the size; one row or column that is left over is cut, so that OpenCV's exact and fast 2:1 path is taken."""
-    height, width = (max(1, length // 2) for length in plane.shape)
-    return np.asarray(cv2.resize(plane[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _correlation(a: Small, b: Small) -> float:
