@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,19 @@ def program(tmp_path: Path) -> Program:
 
     def run(*arguments: str | Path, timeout: float = 240) -> Ran:
         return start([str(one) for one in arguments], tmp_path, timeout)
+
+    return run
+
+
+@pytest.fixture
+def new_program(tmp_path: Path) -> Program:
+    """The same in a process that begins with nothing: where libraries read the environment as they are imported."""
+
+    def run(*arguments: str | Path, timeout: float = 240) -> Ran:
+        done = subprocess.run(
+            command(*arguments), capture_output=True, text=True, cwd=tmp_path, timeout=timeout, check=False
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
 

@@ -27,10 +27,10 @@ def clips(tmp_path: Path) -> Path:
 
 
 def test_a_model_is_fetched_once_and_whole(
-    program: Program, clips: Path, shapes_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_program: Program, clips: Path, shapes_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def index(name: str) -> Ran:
-        return program("index", clips, "--model", name, "--json")
+        return new_program("index", clips, "--model", name, "--json")
 
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     served = Path(shutil.copytree(shapes_model, tmp_path / "served"))
@@ -54,5 +54,5 @@ def test_a_model_is_fetched_once_and_whole(
     assert again.code == 0, again.err
     assert again.events[-1]["decoded"] == 1
     assert again.events[-1]["pictures"] > 0
-    moments = [one for one in program("search", "a blue circle", "--json").events if one["event"] == "moment"]
+    moments = [one for one in new_program("search", "a blue circle", "--json").events if one["event"] == "moment"]
     assert Path(moments[0]["file"]).name == "1.mp4"
