@@ -11,12 +11,12 @@ _COMMON = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "
 _SIDE, _PATCH = 32, 8
 
 
-def save_random(family: str, folder: Path) -> None:
+def save_random(family: str, folder: Path, seed: int = 1) -> None:
     """Save a model of ``family``, one of ``FAMILIES`` or "blip", into ``folder``."""
     import torch
     import transformers as hf
 
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     tokenizer = _tokenizer()
     words = _COMMON | {"vocab_size": len(tokenizer), "max_position_embeddings": 16}
     words |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}

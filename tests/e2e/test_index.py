@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from benchmarks.random_models import save_random
 from benchmarks.tiny_clip import write_clip, write_clips
 from montage_ai import config
 from montage_ai.errors import UserError, VerificationError
+from montage_ai.footage import captioning
 from montage_ai.footage.library import Library
+from montage_ai.footage.looking import have_done
 from montage_ai.footage.sampling import sampled
 from tests.e2e.conftest import Program, command
 
@@ -103,6 +106,31 @@ class TestAgain:
         first, again = (montage_ai.index([tmp_path / "new.mp4"], model=str(shapes_model)) for _ in range(2))
         assert (first.unchanged, first.decoded) == (0, 1)
         assert (again.unchanged, again.decoded, again.pictures) == (1, 0, 0)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+    def test_a_name_that_is_no_text_is_left_out_and_said(self, tmp_path: Path, plain: Path) -> None:
+        (tmp_path / "good.mp4").write_bytes(plain.read_bytes())
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")).write_bytes(plain.read_bytes())
+        done = montage_ai.index([tmp_path])
+        assert (done.decoded, len(done.skipped)) == (1, 1)
+
+    def test_captions_that_another_model_began_to_replace_are_made_again(
+        self, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those of the first model went as the second began, and that was interrupted."""
+        names = [tmp_path / "blip one", tmp_path / "blip two"]
+        for seed, name in enumerate(names):
+            save_random("blip", name, seed=seed)
+        (path,) = list(clips.iterdir())[:1]
+        assert montage_ai.index([path], captions=str(names[0])).captions == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                captioning, "have_done", lambda *given: [have_done(*given), signal.raise_signal(signal.SIGINT)]
+            )
+            with pytest.raises(KeyboardInterrupt):
+                montage_ai.index([path], captions=str(names[1]))
+        again = montage_ai.index([path], captions=str(names[0]))
+        assert (again.unchanged, again.captions) == (0, 1)
 
     def test_a_program_that_is_killed_loses_no_more_than_it_had_in_hand(
         self, program: Program, shapes: list[tuple[Path, str]], shapes_model: Path, home: Path

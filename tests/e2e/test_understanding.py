@@ -13,8 +13,13 @@ import montage_ai
 from benchmarks.random_models import save_random
 from benchmarks.tiny_clip import COLOURS, write_clip
 from montage_ai import config
-from montage_ai.errors import OutputExistsError, UserError
+from montage_ai.api.insight import look_into
+from montage_ai.edit.brief import Brief
+from montage_ai.edit.styles import load_style
+from montage_ai.errors import MissingExtraError, OutputExistsError, UserError
+from montage_ai.events import Event
 from montage_ai.footage.library import Library
+from montage_ai.footage.search import insight
 from montage_ai.media.probe import probe
 from tests.e2e.conftest import Program
 
@@ -191,6 +196,21 @@ class TestWishes:
         assert ran.code == 0, ran.err
         assert "is not used" in ran.err
         assert program("tags", footage).code == 0  # the model has seen none of it
+
+    def test_a_film_without_wishes_needs_nothing_that_is_missing(
+        self, few: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def missing(*_: object) -> None:
+            raise MissingExtraError("It is not installed.", hint="Install it.")
+
+        monkeypatch.setattr(insight, "intensity", missing)
+        told: list[Event] = []
+        with Library(config.data_dir()) as library:
+            clips = list(library.clips())
+            assert len(look_into(clips, Brief(style=load_style("dynamic")), library, told.append).pictures) == 0
+            with pytest.raises(MissingExtraError):
+                look_into(clips, Brief(style=load_style("dynamic"), wants=("a red circle",)), library, told.append)
+        assert "is not used" in str(told)
 
     def test_where_all_is_to_be_avoided_that_is_the_reason(self, program: Program, few: Path, music: Path) -> None:
         ran = program("make", few / "0.mp4", "--music", music, "--avoid", "a red circle", "--plan")

@@ -16,7 +16,7 @@ from montage_ai.errors import ConfigError, UserError
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.footage_analyzer import analyze_file
 from montage_ai.footage.search import Found, Looks, Seen, Tagger, find_moments, load_vocabulary, parse_query
-from montage_ai.footage.search.scores import names_of
+from montage_ai.footage.search.names import names_of
 from montage_ai.footage.search.seen import shown
 from montage_ai.footage.search.vocabulary import Vocabulary
 from montage_ai.footage.shots import Shot

@@ -119,7 +119,7 @@ def _is_known(path: Path, models: _Models, library: Library) -> bool:
         if not library.knows(path):
             return False
         digest = library.digest(path)
-    except OSError:
+    except (OSError, UnicodeEncodeError):  # a name that is no text is told of where it is read
         return False
     return library.has(digest) and models.know(digest, library)
 

@@ -26,18 +26,16 @@ def look_into(clips: Sequence[Clip], brief: Brief, library: Library, emit: Emit)
     """What is known of ``clips`` and the wishes of ``brief``. Raises ``UserError``."""
     vocabulary = load_vocabulary()
     wants, avoids = ({wish: parse_query(wish, vocabulary) for wish in each} for each in (brief.wants, brief.avoids))
-    moods, seen = list[ZeroShot](), None
     try:
         seen = last_seen(library, clips, emit)
-        moods = _moods(seen)
+        if wants or avoids:
+            _tell_of_unseen(sum(seen is None or not seen.has_seen_all_of(clip) for clip in clips), emit)
+        return gain_insight(clips, wants, avoids, vocabulary, _moods(seen), seen, library.texts)
     except (MissingExtraError, UserError, WorkError) as error:
         if wants or avoids:
             raise
         emit(Notice("info", f"What a model has seen of the footage is not used: {error}"))
-        seen = None
-    if wants or avoids:
-        _tell_of_unseen(sum(seen is None or not seen.has_seen_all_of(clip) for clip in clips), emit)
-    return gain_insight(clips, wants, avoids, vocabulary, moods, seen, library.texts)
+        return gain_insight(clips, {}, {}, vocabulary, [], None, library.texts)
 
 
 def _moods(seen: Seen | None) -> list[ZeroShot]:

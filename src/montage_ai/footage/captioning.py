@@ -52,6 +52,9 @@ def caption_clips(
         for picture, caption in zip(shown, read_captions(made, task.count), strict=True):
             texts.setdefault(picture[0], []).append(Text(*spans[picture], caption))
         for digest, some in texts.items():
+            library.write_note(
+                _NOTE, digest, ANALYSIS_VERSION, ""
+            )  # those of another model go now, also if it ends here
             library.texts.add(digest, CAPTION, maker, some)
 
     total = have_done(tasks, _STAGE, offloader, keep, emit)

@@ -53,8 +53,9 @@ def embed_clips(
 
 def forget_broken_vectors(library: Library) -> None:
     """So that what models have seen is seen again where the file is not whole that held it."""
-    for identity in library.vectors.forget_broken():
-        library.forget_notes(_note(identity))
+    for identity in library.vectors.broken():
+        library.forget_notes(_note(identity))  # first: where this ends in between, they are still broken
+        library.vectors.forget(identity)
 
 
 def is_embedded(digest: str, weights: Weights, library: Library) -> bool:

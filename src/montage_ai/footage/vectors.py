@@ -77,14 +77,15 @@ class Vectors:
         """Say that the model is used now, if there is something of it."""
         self._db.write("UPDATE models SET used = ? WHERE identity = ?", time.time(), identity)
 
-    def forget_broken(self) -> list[str]:
-        """Forget all vectors of the models whose files are not whole any more; return the models' identities."""
-        broken = [model.identity for model in self.models() if not self._is_whole(model)]
-        for identity in broken:
-            with self._db.transaction() as db:
-                db.execute("DELETE FROM vectors WHERE model = ?", (identity,))
-                db.execute("UPDATE models SET rows = 0 WHERE identity = ?", (identity,))
-        return broken
+    def broken(self) -> list[str]:
+        """The identities of the models whose files are not whole any more."""
+        return [model.identity for model in self.models() if not self._is_whole(model)]
+
+    def forget(self, identity: str) -> None:
+        """Forget all vectors of a model."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM vectors WHERE model = ?", (identity,))
+            db.execute("UPDATE models SET rows = 0 WHERE identity = ?", (identity,))
 
     def _is_whole(self, model: KnownModel) -> bool:
         path = self._path(model.identity)

@@ -5,8 +5,11 @@ The orders are fused by reciprocal ranks (G. Cormack et al., SIGIR 2009), since 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.search.moment import Moment
@@ -17,6 +20,9 @@ _RANKS = 60  # as Cormack et al. have it
 
 Ranked = tuple[Moment, int | None]
 """A moment, and the rank (0 is the best) of the text that speaks of it."""
+
+Rate = Callable[[Clip, float], NDArray[np.float64]]
+"""How well each frame of a clip answers where so large a share of what is asked for is said of it, 0 to 1."""
 
 ByClip = Mapping[str, Sequence[tuple[int, Hit]]]
 
@@ -36,23 +42,24 @@ def find_texts(query: Query, texts: Texts, clips: Iterable[Clip]) -> Hits:
     return Hits(*([hit for hit in hits if hit.sha256 in there] for hits in (texts.find(query.terms), unwanted)))
 
 
-def fuse(moments: Sequence[Moment], clips: Sequence[Clip], hits: Hits) -> list[Moment]:
+def fuse(moments: Sequence[Moment], clips: Sequence[Clip], hits: Hits, rate: Rate) -> list[Moment]:
     """All ``moments``, and those of ``clips`` that only texts tell of, the best first."""
     wanted, unwanted = by_clip(hits.wanted), by_clip(hits.unwanted)
-    told = [_told(moment, wanted) for moment in moments]
-    told += _of_texts(clips, wanted, moments)
+    told = [_told(moment, wanted, rate) for moment in moments]
+    told += _of_texts(clips, wanted, moments, rate)
     return _in_order([(_spared(moment, unwanted), rank) for moment, rank in told])
 
 
-def _told(moment: Moment, wanted: ByClip) -> Ranked:
+def _told(moment: Moment, wanted: ByClip, rate: Rate) -> Ranked:
     """``moment`` with the best text that speaks of it."""
     for rank, hit in wanted.get(moment.clip.facts.sha256, ()):
         if _meet(moment, hit.said):
-            return replace(moment, score=max(moment.score, hit.share), said=hit.said.text), rank
+            score = float(rate(moment.clip, hit.share)[frames_said(moment.clip, hit.said)].max(initial=0.0))
+            return replace(moment, score=max(moment.score, score), said=hit.said.text), rank
     return moment, None
 
 
-def _of_texts(clips: Sequence[Clip], wanted: ByClip, moments: Sequence[Moment]) -> Iterator[Ranked]:
+def _of_texts(clips: Sequence[Clip], wanted: ByClip, moments: Sequence[Moment], rate: Rate) -> Iterator[Ranked]:
     """Of each text that speaks of none of ``moments`` one of its own."""
     there: dict[str, list[Moment]] = {}
     for moment in moments:
@@ -62,7 +69,9 @@ def _of_texts(clips: Sequence[Clip], wanted: ByClip, moments: Sequence[Moment]) 
         for rank, hit in wanted.get(clip.facts.sha256, ()):
             if not any(_meet(moment, hit.said) for moment in others):
                 why, said = dict.fromkeys(hit.terms, 1.0), hit.said
-                yield Moment(clip, said.start, said.end, said.start, hit.share, why, said=said.text), rank
+                score = float(rate(clip, hit.share)[frames_said(clip, said)].max(initial=0.0))
+                if score > 0:
+                    yield Moment(clip, said.start, said.end, said.start, score, why, said=said.text), rank
 
 
 def _spared(moment: Moment, unwanted: ByClip) -> Moment:
@@ -90,6 +99,15 @@ def by_clip(hits: Sequence[Hit]) -> dict[str, list[tuple[int, Hit]]]:
     for rank, hit in enumerate(hits):
         found.setdefault(hit.sha256, []).append((rank, hit))
     return found
+
+
+def frames_said(clip: Clip, said: Text) -> slice:
+    """The frames of a clip that a text is about, one at least."""
+    if clip.is_photo:
+        return slice(None)
+    low, high = np.searchsorted(clip.times, [said.start - 1e-6, said.end - 1e-6])
+    low = min(int(low), len(clip.times) - 1)
+    return slice(low, max(int(high), low + 1))
 
 
 def _meet(moment: Moment, said: Text) -> bool:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from montage_ai.footage.clip import Clip
-from montage_ai.footage.search.fusion import ByClip, Hits, by_clip, find_texts
+from montage_ai.footage.search.fusion import ByClip, Hits, by_clip, find_texts, frames_said
 from montage_ai.footage.search.labels import ZeroShot, intensity
-from montage_ai.footage.search.looks import Looks, ask
+from montage_ai.footage.search.looks import ask
+from montage_ai.footage.search.names import is_excluded, named, names_of
 from montage_ai.footage.search.query import Query
-from montage_ai.footage.search.scores import is_excluded, named, names_of, of_measured, of_seen, terms_in
+from montage_ai.footage.search.rating import Rating
 from montage_ai.footage.search.seen import Seen, shown
 from montage_ai.footage.search.vocabulary import Vocabulary
-from montage_ai.footage.texts import Text, Texts
+from montage_ai.footage.texts import Texts
 from montage_ai.footage.vectors import Half
 
 Series = NDArray[np.float64]
@@ -65,7 +65,8 @@ def gain_insight(
     def answers(query: Query, *, in_full: bool) -> list[Series]:
         said = find_texts(query, texts, clips)
         said = Hits([hit for hit in said.wanted if hit.share == 1], said.unwanted) if in_full else said
-        wish = _Wish(named(query, names), vocabulary, None if seen is None else ask(query, None, seen), said)
+        rating = Rating(named(query, names), vocabulary, None if seen is None else ask(query, None, seen))
+        wish = _Wish(rating, by_clip(said.wanted), by_clip(said.unwanted))
         return [wish.at_frames(clip, own) for clip, own in zip(clips, names, strict=True)]
 
     wanted = {name: answers(query, in_full=False) for name, query in wants.items()}
@@ -89,49 +90,25 @@ def gain_insight(
 
 @dataclass(frozen=True)
 class _Wish:
-    """Tells how well frames show what ``query`` describes, as `search` would."""
+    """Tells how well frames show what is described, as `search` would; ``wanted`` and ``unwanted`` is said of clips."""
 
-    query: Query
-    vocabulary: Vocabulary
-    looks: Looks | None
-    hits: Hits
+    rating: Rating
+    wanted: ByClip
+    unwanted: ByClip
 
     def at_frames(self, clip: Clip, names: frozenset[str]) -> Series:
         """For every frame of ``clip``, 0 to 1."""
-        if is_excluded(self.query, names):
+        rating = self.rating
+        if is_excluded(rating.query, names):
             return np.zeros(len(clip.ticks))
-        score = self._seen_or_measured(clip, names).copy()
-        for _, hit in self._wanted.get(clip.facts.sha256, ()):
-            inside = _frames(clip, hit.said)
-            score[inside] = np.maximum(score[inside], hit.share)
-        for _, hit in self._unwanted.get(clip.facts.sha256, ()):
-            score[_frames(clip, hit.said)] = 0.0
+        scores = rating.scores(clip, names, rating.said_by_names(clip, names))
+        score = np.zeros(len(clip.ticks)) if scores is None else scores.score.copy()
+        for _, hit in self.wanted.get(clip.facts.sha256, ()):
+            inside = frames_said(clip, hit.said)
+            score[inside] = np.maximum(score[inside], rating.if_said(clip, names, hit.share)[inside])
+        for _, hit in self.unwanted.get(clip.facts.sha256, ()):
+            score[frames_said(clip, hit.said)] = 0.0
         return score
-
-    def _seen_or_measured(self, clip: Clip, names: frozenset[str]) -> Series:
-        query, answer = self.query, self.looks.of(clip) if self.looks else None
-        if answer is not None and (answer[0] is not None or query.unwanted_texts):
-            share = len(terms_in(query, names)) / max(len(query.terms), 1)
-            return np.maximum(of_seen(clip, query, answer, self.vocabulary).score, share)
-        if query.wanted or query.words or query.unwanted or query.unwanted_names:
-            return of_measured(clip, query, names, self.vocabulary).score
-        return np.zeros(len(clip.ticks))
-
-    @cached_property
-    def _wanted(self) -> ByClip:
-        return by_clip(self.hits.wanted)
-
-    @cached_property
-    def _unwanted(self) -> ByClip:
-        return by_clip(self.hits.unwanted)
-
-
-def _frames(clip: Clip, said: Text) -> slice:
-    """Those that a text is about."""
-    if clip.is_photo:
-        return slice(None)
-    low, high = np.searchsorted(clip.times, [said.start - 1e-6, said.end - 1e-6])
-    return slice(int(low), int(high))
 
 
 def _any(scores: Sequence[Series], frames: int) -> Series:

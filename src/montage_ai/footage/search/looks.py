@@ -57,7 +57,8 @@ def ask(query: Query, like: Floats | None, seen: Seen) -> Looks:
         alike = (both / np.linalg.norm(both))[np.newaxis].astype(np.float32)
         asked = np.concatenate([alike, *([asked[wants:]] if len(texts) > wants else [])])
         middle = float(np.mean(products(seen.some, asked[:1])))
-        most = float(products(seen.matrix, asked[:1]).max(initial=middle))
+        same = float(alike[0] @ like)  # of a picture that is the one asked for: another one need not be as near as any
+        most = max(same, float(products(seen.matrix, asked[:1]).max(initial=middle)))
         pivot = np.array([(middle + most) / 2, *pivot[wants:]])
         slope = np.array([_LIKE_SCALE / max(most - middle, 1e-3), *slope[wants:]])
         wants = True

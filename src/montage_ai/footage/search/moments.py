@@ -11,10 +11,12 @@ from scipy.ndimage import uniform_filter1d
 
 from montage_ai.footage.clip import Clip
 from montage_ai.footage.search.fusion import Hits, fuse
-from montage_ai.footage.search.looks import Answer, Looks
+from montage_ai.footage.search.looks import Looks
 from montage_ai.footage.search.moment import Moment
+from montage_ai.footage.search.names import is_excluded, named, names_of, stands_in
 from montage_ai.footage.search.query import Query
-from montage_ai.footage.search.scores import Scores, is_excluded, named, names_of, of_measured, of_seen, terms_in
+from montage_ai.footage.search.rating import Rating
+from montage_ai.footage.search.scores import Scores
 from montage_ai.footage.search.vocabulary import Vocabulary
 
 Series = NDArray[np.float64]
@@ -48,40 +50,44 @@ def find_moments(
     Of the clips that a model has seen ``looks`` says what pictures show. ``hits`` are what is said of them.
     """
     names = {id(clip): names_of(clip) for clip in clips}
-    shown = {id(clip): answer for clip in clips if looks is not None and (answer := looks.of(clip)) is not None}
     unseen = sum(looks is None or not looks.seen.has_seen_all_of(clip) for clip in clips)
-    of_names = named(query, names.values())
-    is_known = query.wanted or of_names.words or query.unwanted or query.unwanted_names  # else all would fit
+    rating = Rating(named(query, names.values()), vocabulary, looks)
     left = [clip for clip in clips if not is_excluded(query, names[id(clip)])]
-    moments = list[Moment]()
-    for clip in left:
-        answer = shown.get(id(clip))
-        if answer is not None and (answer[0] is not None or query.unwanted_texts):
-            moments += _looked(clip, query, answer, names[id(clip)], vocabulary)
-        elif is_known:
-            scores = of_measured(clip, of_names, names[id(clip)], vocabulary)
-            for shot in clip.facts.shots:
-                moments += _in_shot(clip, scores, shot.first, shot.end, _STEADY)
-    said = {term for hit in hits.wanted for term in hit.terms}
-    unknown = () if shown else tuple(word for word in query.words if word not in of_names.words and word not in said)
-    return Found(fuse(moments, left, hits), unknown, unseen, len(clips))
+    moments = [moment for clip in left for moment in _of_clip(clip, rating, names[id(clip)])]
+    found = fuse(moments, left, hits, lambda clip, said: rating.if_said(clip, names[id(clip)], said))
+    is_looked_at = looks is not None and any(looks.of(clip) is not None for clip in clips)
+    unknown = () if is_looked_at else _unknown(query, list(names.values()), hits)
+    return Found(found, unknown, unseen, len(clips))
 
 
-def _looked(
-    clip: Clip, query: Query, answer: Answer, names: frozenset[str], vocabulary: Vocabulary
-) -> Iterable[Moment]:
-    """Of a clip that a model has seen."""
-    scores = of_seen(clip, query, answer, vocabulary)
-    hits = terms_in(query, names)
-    share = len(hits) / len(query.terms) if hits else 0.0
+def _unknown(query: Query, names: Sequence[frozenset[str]], hits: Hits) -> tuple[str, ...]:
+    """The words that mean nothing in what was measured, and that nobody says."""
+    said = {term for hit in (*hits.wanted, *hits.unwanted) for term in hit.terms}
+    asked = [(word,) for word in query.words] + list(query.unwanted_names)
+    return tuple(
+        " ".join(words)
+        for words in asked
+        if not said.issuperset(words) and not any(all(stands_in(word, one) for word in words) for one in names)
+    )
+
+
+def _of_clip(clip: Clip, rating: Rating, names: frozenset[str]) -> Iterable[Moment]:
+    scores, share = rating.scores(clip, names), rating.said_by_names(clip, names)
+    if scores is None:
+        return
+    lifted, hits = scores.score, tuple[str, ...]()
+    if share:
+        lifted, hits = rating.if_said(clip, names, share), rating.in_names(names)
     for shot in clip.facts.shots:
-        for moment in _in_shot(clip, scores, shot.first, shot.end, steady=0.0):
-            why = {**moment.why, **dict.fromkeys(hits, 1.0)}
-            yield replace(moment, named=share, score=max(moment.score, share), why=why)
+        for moment in _in_shot(clip, scores, lifted, shot.first, shot.end, 0.0 if rating.sees(clip) else _STEADY):
+            yield replace(moment, named=share, why={**moment.why, **dict.fromkeys(hits, 1.0)})
 
 
-def _in_shot(clip: Clip, scores: Scores, first: int, end: int, steady: float) -> Iterable[Moment]:
-    """The best stretch, and others that are as good for themselves; an answer must hold ``steady`` seconds."""
+def _in_shot(clip: Clip, scores: Scores, lifted: Series, first: int, end: int, steady: float) -> Iterable[Moment]:
+    """The best stretch, and others that are as good for themselves; an answer must hold ``steady`` seconds.
+
+    They are found by ``scores`` and rated by ``lifted``, which may be higher.
+    """
     fps = float(clip.info.picture.fps)
     size = min(max(round(steady * fps), 1), end - first)
     left = uniform_filter1d(scores.score[first:end], size, mode="nearest")
@@ -97,7 +103,7 @@ def _in_shot(clip: Clip, scores: Scores, first: int, end: int, steady: float) ->
             clip,
             *clip.seconds(first + low, first + high),
             float(clip.time_of(first + best)),
-            peak,
+            peak if lifted is scores.score else max(peak, float(lifted[span].max())),
             {name: float(one[span].mean()) for name, one in scores.wanted.items()},
         )
         left[max(low - least, 0) : high + least] = 0.0

@@ -9,6 +9,7 @@ A model that looks at pictures is asked for the same in the user's own words.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -31,8 +32,9 @@ class Query:
     """``wanted`` and ``unwanted`` are names of concepts; ``words`` may stand in names of files, folders, places and
     dates, and all words of one of ``unwanted_names`` must not.
 
-    For a model, ``text`` and ``unwanted_texts`` say all of that but what is better measured, maybe nothing; ``terms``
-    and ``unwanted_terms`` are all words of them that mean something.
+    For a model, ``text`` and ``unwanted_texts`` say all of that but what is better measured, maybe nothing. ``terms``
+    are all words of ``text`` that mean something (where it is empty, of what is measured): what texts and names may
+    say. ``unwanted_terms`` are those of all that is not wanted.
     """
 
     wanted: tuple[str, ...]
@@ -74,8 +76,8 @@ def parse_query(text: str, vocabulary: Vocabulary, *, without: Iterable[str] = (
         tuple(_terms(other) for other in others if _words(other)),
         _text(shown),
         tuple(filter(None, map(_text, not_shown))),
-        _terms(shown),
-        tuple(filter(None, map(_terms, not_shown))),
+        _terms(shown) or _terms(wanted),
+        tuple(filter(None, map(_terms, others))),
     )
 
 
@@ -110,7 +112,7 @@ def _text(parts: list[_Part]) -> str:
 
 def _parts(text: str, vocabulary: Vocabulary) -> Iterator[_Part]:
     names = vocabulary.names
-    tokens = _TOKEN.findall(text.lower().replace("’", "'"))
+    tokens = _TOKEN.findall(unicodedata.normalize("NFC", text).lower().replace("’", "'"))
     index, is_wanted = 0, True
     while index < len(tokens):
         token = tokens[index].removeprefix("-")
