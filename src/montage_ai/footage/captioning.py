@@ -52,9 +52,8 @@ def caption_clips(
         for picture, caption in zip(shown, read_captions(made, task.count), strict=True):
             texts.setdefault(picture[0], []).append(Text(*spans[picture], caption))
         for digest, some in texts.items():
-            library.write_note(
-                _NOTE, digest, ANALYSIS_VERSION, ""
-            )  # those of another model go now, also if it ends here
+            # Those of another model go now: also where it ends here, it has not described the clip any more.
+            library.write_note(_NOTE, digest, ANALYSIS_VERSION, "")
             library.texts.add(digest, CAPTION, maker, some)
 
     total = have_done(tasks, _STAGE, offloader, keep, emit)

@@ -54,7 +54,7 @@ def _told(moment: Moment, wanted: ByClip, rate: Rate) -> Ranked:
     """``moment`` with the best text that speaks of it."""
     for rank, hit in wanted.get(moment.clip.facts.sha256, ()):
         if _meet(moment, hit.said):
-            score = float(rate(moment.clip, hit.share)[frames_said(moment.clip, hit.said)].max(initial=0.0))
+            score = float(rate(moment.clip, hit.share)[frames_said(moment.clip, hit.said)].max())
             return replace(moment, score=max(moment.score, score), said=hit.said.text), rank
     return moment, None
 
@@ -69,7 +69,7 @@ def _of_texts(clips: Sequence[Clip], wanted: ByClip, moments: Sequence[Moment], 
         for rank, hit in wanted.get(clip.facts.sha256, ()):
             if not any(_meet(moment, hit.said) for moment in others):
                 why, said = dict.fromkeys(hit.terms, 1.0), hit.said
-                score = float(rate(clip, hit.share)[frames_said(clip, said)].max(initial=0.0))
+                score = float(rate(clip, hit.share)[frames_said(clip, said)].max())
                 if score > 0:
                     yield Moment(clip, said.start, said.end, said.start, score, why, said=said.text), rank
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ class Rating:
     query: Query
     vocabulary: Vocabulary
     looks: Looks | None
+    _known: dict[tuple[str, frozenset[str], float], Series] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def sees(self, clip: Clip) -> bool:
         """Whether a model answers for the clip, not only what was measured."""
@@ -44,8 +47,11 @@ class Rating:
 
     def if_said(self, clip: Clip, names: frozenset[str], said: float) -> Series:
         """The scores where a text says ``said`` of what is asked for, shape (frames,)."""
-        scores = self.scores(clip, names, said)
-        return np.full(len(clip.ticks), said) if scores is None else scores.score
+        key = clip.facts.sha256, names, said  # many texts of a clip say the same share
+        if key not in self._known:
+            scores = self.scores(clip, names, said)
+            self._known[key] = np.full(len(clip.ticks), said) if scores is None else scores.score
+        return self._known[key]
 
     def in_names(self, names: frozenset[str]) -> tuple[str, ...]:
         """The words that are asked for and stand in ``names``."""
