@@ -20,7 +20,7 @@ from montage_ai.edit.timeline import ClipSource, Item, Timeline, frame_of
 from montage_ai.media.files import sha256
 from montage_ai.media.probe import probe
 from montage_ai.render.encoding import ENCODINGS
-from montage_ai.render.segments import count_frames
+from montage_ai.render.segments import inspect
 
 CLIPS = ("juggle_noaudio.mp4", "dog_and_owner.mp4", "webcam_two_faces_noaudio.webm")
 FPS = Fraction(30)
@@ -88,7 +88,7 @@ def _seconds(pairs: Sequence[tuple[float, float]]) -> str:
 
 def _check(timeline: Timeline, folder: Path) -> None:
     """Both films must be as long, or the comparison means nothing; the other way rounds each shot by itself."""
-    ours, theirs = count_frames(folder / "ours.mp4"), count_frames(folder / "theirs.mp4")
+    ours, theirs = inspect(folder / "ours.mp4")[0], inspect(folder / "theirs.mp4")[0]
     if ours != timeline.frames or abs(theirs - ours) > len(timeline.items):
         raise RuntimeError(f"The films have {ours} and {theirs} frames instead of {timeline.frames}.")
 

@@ -4,6 +4,7 @@
     ├── WorkError                the work failed                                    (1)
     │   ├── FFmpegError          an FFmpeg run ended with an error
     │   ├── DiskFullError        no space left where something had to be written
+    │   ├── ClipsFailedError     clips of a film cannot be used after all
     │   ├── VerificationError    a result is not what was planned; it was not published
     │   ├── TaskError            a job's task failed
     │   │   └── CrashError       ... without saying why: its worker ended, or was ended
@@ -15,6 +16,7 @@
     │       └── UnsuitedError       it lacks something that the job needs
     └── UserError                the request cannot be carried out as it stands     (2)
         ├── MediaError           a file cannot be used
+        │   └── IrregularTimesError  ... as it stands: its time stamps must be put in order
         ├── MissingExtraError    an optional part of the package is not installed
         ├── ConfigError          a configuration file says something that cannot be
         └── OutputExistsError    the output is there and was not made by us
@@ -24,7 +26,9 @@ Ctrl-C ends the program with 130.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 
 class MontageError(Exception):
@@ -54,6 +58,22 @@ class FFmpegError(WorkError):
 
 class DiskFullError(WorkError):
     """No space is left where something had to be written."""
+
+
+class ClipsFailedError(WorkError):
+    """Clips of a film cannot be used after all: ``clips`` says why, for each; the message is about the first."""
+
+    clips: Mapping[Path, str] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, clips: Mapping[Path, str]) -> ClipsFailedError:
+        """The error about ``clips``, one at least, and what is wrong with each."""
+        path, why = next(iter(clips.items()))
+        more = f" (And {len(clips) - 1} more cannot be used.)" if len(clips) > 1 else ""
+        hint = "Put it back as it was, replace it in the timeline, or make the film again without it."
+        error = cls(f"{why}.{more}", file=path, hint=hint)
+        error.clips = dict(clips)
+        return error
 
 
 class VerificationError(WorkError):
@@ -100,6 +120,10 @@ class UserError(MontageError):
 
 class MediaError(UserError):
     """A file cannot be used."""
+
+
+class IrregularTimesError(MediaError):
+    """A file's time stamps jump, or are missing."""
 
 
 class MissingExtraError(UserError):

@@ -93,12 +93,31 @@ def child(
         _kill(process)
         process.wait()
         with _lock:
-            del _children[process]
+            _children.pop(process, None)
             _tell(f"-{process.pid}\n")
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+
+@contextlib.contextmanager
+def under_current_sign(process: Process) -> Iterator[None]:
+    """For the length of the block a child that was started before is ended by this thread's sign, if it has one.
+
+    Raises ``Stopped`` where the sign is set already.
+    """
+    sign: StopSign | None = getattr(_thread, "sign", None)
+    with _lock:
+        if sign is not None:
+            sign.check()
+        before, _children[process] = _children.get(process), sign
+    try:
+        yield
+    finally:
+        with _lock:
+            if process in _children:
+                _children[process] = before
 
 
 def stop_all() -> None:

@@ -15,8 +15,9 @@ from PIL import Image
 from montage_ai.errors import UserError
 from montage_ai.events import Event, Notice, StageDone, StageProgress, StageStarted, ignore
 from montage_ai.footage import scan
+from montage_ai.footage.files import find_files
 from montage_ai.footage.library import Library
-from montage_ai.footage.scan import Footage, find_files, read_footage
+from montage_ai.footage.scan import Footage, read_footage
 from montage_ai.media.files import sha256
 
 Another = Callable[[Path, Path], Path]
@@ -51,28 +52,28 @@ class TestFinding:
 
     def test_videos_and_photos_all_the_way_down_in_order(self, folder: Path) -> None:
         self.files(folder, "b.MP4", "sub/deep/a.mov", "c.jpg", "music.mp3", "notes.txt", "noending")
-        found = [str(p.relative_to(folder)) for p in find_files([folder])]
+        found = [str(p.relative_to(folder)) for p in find_files([folder]).files]
         assert found == ["b.MP4", "c.jpg", str(Path("sub/deep/a.mov"))]
 
     def test_hidden_files_and_folders_are_left_out(self, folder: Path) -> None:
         self.files(folder, ".hidden.mp4", "._a.mp4", ".Trash/a.mp4", "sub/.cache/b.mp4", "good.mp4")
-        assert [p.name for p in find_files([folder])] == ["good.mp4"]
+        assert [p.name for p in find_files([folder]).files] == ["good.mp4"]
 
     def test_a_footage_folder_that_is_itself_hidden_is_read(self, tmp_path: Path) -> None:
         self.files(tmp_path, ".footage/a.mp4")
-        assert [p.name for p in find_files([tmp_path / ".footage"])] == ["a.mp4"]
+        assert [p.name for p in find_files([tmp_path / ".footage"]).files] == ["a.mp4"]
 
     def test_a_folder_that_is_called_like_a_video_is_a_folder(self, folder: Path) -> None:
         self.files(folder, "takes.mp4/one.mp4")
-        assert [p.name for p in find_files([folder])] == ["one.mp4"]
+        assert [p.name for p in find_files([folder]).files] == ["one.mp4"]
 
     def test_a_file_that_is_named_twice_is_found_once(self, folder: Path) -> None:
         self.files(folder, "a.mp4")
-        assert find_files([folder / "a.mp4", folder, folder]) == [folder / "a.mp4"]
+        assert list(find_files([folder / "a.mp4", folder, folder]).files) == [folder / "a.mp4"]
 
     def test_a_file_that_is_named_itself_may_be_called_anything(self, folder: Path) -> None:
         self.files(folder, ".odd")
-        assert find_files([folder / ".odd"]) == [folder / ".odd"]
+        assert list(find_files([folder / ".odd"]).files) == [folder / ".odd"]
 
     def test_a_place_that_does_not_exist_is_the_users_mistake(self, folder: Path) -> None:
         with pytest.raises(UserError, match="does not exist") as caught:
@@ -84,7 +85,7 @@ class TestFinding:
         self.files(folder, "a.mp4")
         (folder / "back").symlink_to(folder, target_is_directory=True)
         (folder / "dead.mp4").symlink_to(folder / "nothing.mp4")
-        assert [p.name for p in find_files([folder])] == ["a.mp4"]
+        assert [p.name for p in find_files([folder]).files] == ["a.mp4"]
 
 
 def test_photos_and_videos_are_in_the_order_that_they_were_taken(

@@ -26,7 +26,7 @@ def test_a_plain_clip(plain: Path) -> None:
     assert (picture.codec, picture.width, picture.height, picture.fps, picture.frames) == ("h264", 320, 180, 30, 60)
     assert (picture.rotation, picture.sample_aspect, picture.bit_depth, picture.colour.hdr) == (0, 1, 8, False)
     assert info.audio is not None
-    assert (info.audio.codec, info.audio.sample_rate, info.audio.channels) == ("aac", 48000, 1)
+    assert (info.audio.codec, info.audio.sample_rate) == ("aac", 48000)
 
 
 def test_a_rotated_clip_has_the_size_it_is_shown_in(rotated: Path) -> None:
@@ -54,8 +54,9 @@ def test_the_colour_tags_of_hdr_are_read(hdr: Path) -> None:
     assert not picture.colour.full_range
 
 
-def test_the_mean_frame_rate_of_a_variable_one(vfr: Path) -> None:
-    assert float(probe(vfr).picture.fps) == pytest.approx(22.5, abs=1.5)
+def test_the_usual_frame_rate_of_a_variable_one(vfr: Path) -> None:
+    """A second at 30 and a second at 15: half of a film of 22.5 frames a second would be shown too slowly."""
+    assert probe(vfr).picture.fps == 30
 
 
 def test_a_clip_without_sound(silent: Path) -> None:

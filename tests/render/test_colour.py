@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from montage_ai.edit.grade import Grade
 from montage_ai.edit.styles import load_style, style_names
 from montage_ai.errors import MediaError
-from montage_ai.render.colour import apply_grade, cube_text, lut_file, read_cube, sample_lut
+from montage_ai.render.colour import apply_grade, cube_of, cube_text, read_cube, sample_lut
 
 GREYS = np.linspace(0, 1, 33)[:, None] * np.ones(3)
 
@@ -38,7 +38,8 @@ def test_brighter_stays_brighter_and_in_range(grade: Grade) -> None:
 
 @given(grades)
 def test_a_file_holds_the_grade_to_half_a_code_value(tmp_path_factory: pytest.TempPathFactory, grade: Grade) -> None:
-    path = lut_file(grade, tmp_path_factory.mktemp("luts"))
+    path = tmp_path_factory.mktemp("luts") / "grade.cube"
+    path.write_text(cube_of(grade))
     colours = np.random.default_rng(0).random((200, 3)) * 0.9 + 0.05
     looked_up = sample_lut(read_cube(path), colours)
     assert np.abs(looked_up - apply_grade(colours, grade)).mean() < 1.5 / 255
@@ -54,7 +55,8 @@ def test_directions_are_as_named() -> None:
 
 
 def test_the_users_lut_comes_after_the_look(tmp_path: Path) -> None:
-    lattice = read_cube(lut_file(Grade(exposure=1e-9), tmp_path))
+    (tmp_path / "neutral.cube").write_text(cube_of(Grade(exposure=1e-9)))
+    lattice = read_cube(tmp_path / "neutral.cube")
     path = tmp_path / "invert.cube"
     path.write_text('# made by hand\nTITLE "x"\n' + cube_text(1 - lattice))
     assert apply_grade(GREYS, Grade(lut=path)) == pytest.approx(1 - GREYS, abs=2e-3)

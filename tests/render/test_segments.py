@@ -15,7 +15,7 @@ from montage_ai.edit.timeline import ClipSource, Item, Timeline, Transition
 from montage_ai.media.probe import Colour, MediaInfo, VideoStream
 from montage_ai.render.encoding import timescale
 from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
-from montage_ai.render.segments import Segment, count_frames, cut_into_segments, inspect
+from montage_ai.render.segments import Segment, cut_into_segments, inspect
 from tests.conftest import FFmpeg
 
 RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(60), Fraction(12)]
@@ -52,7 +52,9 @@ def item(frames: int, start: Fraction = Fraction(1), **fields: object) -> Item:
 def segments_of(timeline: Timeline, info: MediaInfo | None = None) -> list[Segment]:
     canvas = Canvas(timeline.width, timeline.height, timeline.fps)
     seen = info or info_of()
-    return cut_into_segments(timeline, canvas, lambda _, shot, offset, frames: Layer(shot, seen, offset, frames))
+    return cut_into_segments(
+        timeline, canvas, lambda _, shot, offset, frames: Layer(shot, shot.clip.path, seen, offset, frames)
+    )
 
 
 def film(items: list[Item], joins: list[Transition | None], **fields: object) -> Timeline:
@@ -98,7 +100,7 @@ def test_a_segments_key_depends_on_what_its_pixels_depend_on() -> None:
 
 
 def chain(info: MediaInfo, width: int, height: int, **fields: object) -> str:
-    return filter_chain(Layer(item(10, **fields), info, 0, 10), Canvas(width, height, Fraction(25)), "a")
+    return filter_chain(Layer(item(10, **fields), Path("a.mp4"), info, 0, 10), Canvas(width, height, Fraction(25)), "a")
 
 
 def test_wide_clips_are_cropped_around_the_focus_and_narrow_ones_shown_whole() -> None:
@@ -117,7 +119,7 @@ def test_colour_tags_are_read_and_guessed_as_players_do() -> None:
 
 
 def test_a_clip_is_read_from_before_its_start_counted_from_the_containers_own() -> None:
-    layer = Layer(item(10, start=Fraction(10)), info_of(offset=Fraction(1, 2)), 0, 10)
+    layer = Layer(item(10, start=Fraction(10)), Path("a.mp4"), info_of(offset=Fraction(1, 2)), 0, 10)
     arguments = input_arguments(layer, Canvas(640, 360, Fraction(25)))
     assert arguments[:2] == ["-ss", "10.400000"]
     assert arguments[-1] == "file:/clips/a.mp4"
@@ -129,7 +131,7 @@ def test_a_segment_is_counted_and_one_of_its_pictures_taken(make: FFmpeg, wanted
     picture = "color=black:size=160x90:rate=25:duration=2,format=yuv420p,geq=lum=20+4*N:cb=128:cr=128"
     path = make("-f", "lavfi", "-i", picture, "-c:v", "libx264", "-g", "12", "-qp", "4", "counting.mp4")
     frames, jpeg = inspect(path, wanted)
-    assert frames == count_frames(path) == 50
+    assert frames == 50
     assert jpeg is not None
     shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert 16 + shown.mean() * 219 / 255 == pytest.approx(20 + 4 * wanted, abs=2)  # JPEG has full range

@@ -12,14 +12,15 @@ from montage_ai.errors import UnsuitedError, UserError
 from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.captioning import caption_clips, is_captioned
 from montage_ai.footage.embedding import embed_clips, forget_broken_vectors, is_embedded
+from montage_ai.footage.files import Skipped, find_files
 from montage_ai.footage.found_model import CAPTIONER, FoundModel, default_name, find_model
 from montage_ai.footage.library import Library
-from montage_ai.footage.scan import Skipped, find_files, read_footage
+from montage_ai.footage.scan import read_footage
 from montage_ai.models.library import EXTRA, is_installed
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.places import Mode, check_mode
-from montage_ai.render.pieces import Pieces
+from montage_ai.render.cache import RenderCache
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def index(
             library.vectors.use(models.looks.weights.identity)
         places = [Path(place) for place in footage]
         named = {place.absolute() for place in places}
-        files = [path for path in find_files(places) if path in named or not _is_ours(path)]
+        files = [path for path in find_files(places).files if path in named or not _is_ours(path)]
         new = [path for path in files if not _is_known(path, models, library)]
         if files and not new:
             return Indexed(len(files), len(files), 0, 0, 0, name, ())
@@ -91,7 +92,7 @@ def index(
                 pictures = embed_clips(found.clips, models.looks, library, offloader, packs, emit)
             if models.describes is not None:
                 described = caption_clips(found.clips, models.describes, library, offloader, packs, emit)
-    prune(config.cache_dir(), Pieces(config.cache_dir()).folders, config.cache_limit())
+    prune(config.cache_dir(), RenderCache(config.cache_dir()).folders, config.cache_limit())
     return Indexed(len(files), unchanged, found.decoded, pictures, described, name, found.skipped)
 
 

@@ -17,15 +17,17 @@ from montage_ai.edit.film import Plan, plan_film
 from montage_ai.edit.interchange import write_otio
 from montage_ai.edit.styles import load_style
 from montage_ai.edit.timeline import Source, Timeline
-from montage_ai.errors import MediaError, UserError
+from montage_ai.errors import ClipsFailedError, MediaError, UserError
 from montage_ai.events import Emit, Notice, StageDone, StageStarted, counted, ignore
+from montage_ai.footage.files import find_files
 from montage_ai.footage.library import Library
-from montage_ai.footage.scan import Footage, find_files, read_footage
+from montage_ai.footage.scan import Footage, read_footage
 from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
 from montage_ai.offload.places import Mode, check_mode
 from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
+from montage_ai.render.sources import open_sources
 
 _GRID_VERSION = 1
 _SHORTEST_MUSIC = 0.5
@@ -78,11 +80,19 @@ def make_montage(
     with Library(config.data_dir()) as library:
         grid, source = listen(track, library, stages)
         found = read_footage(places, library, stages, is_ours=_is_ours)
-        insight = look_into(found.clips, brief, library, stages)
-        plan = _plan(found, grid, source, brief, insight, stages)
-        if plan_only:
-            return Film(plan, found, grid, None, files.film)
-        rendered = render_film(plan.timeline, files.film, stages, offload=offload, on_verified=files.claim)
+        while True:
+            insight = look_into(found.clips, brief, library, stages)
+            plan = _plan(found, grid, source, brief, insight, stages)
+            if plan_only:
+                return Film(plan, found, grid, None, files.film)
+            try:
+                sources = open_sources(plan.timeline, found.infos, found.identities)
+                rendered = render_film(
+                    plan.timeline, files.film, stages, sources=sources, offload=offload, on_verified=files.claim
+                )
+                break
+            except ClipsFailedError as error:
+                found = _without_failed(found, error, stages)
         write_otio(plan.timeline, files.timeline)
         write_report(
             files,
@@ -149,6 +159,16 @@ def _plan(found: Footage, grid: BeatGrid, source: Source, brief: Brief, insight:
     return plan
 
 
+def _without_failed(found: Footage, error: ClipsFailedError, emit: Emit) -> Footage:
+    """The footage without clips that turned out to be of no use. Raises ``error`` where nothing is left."""
+    left = found.without(error.clips)
+    if not left.clips or len(left.clips) == len(found.clips):
+        raise error
+    for path, reason in error.clips.items():
+        emit(Notice("warning", f"{reason}. It is left out, and the film is planned again.", path))
+    return left
+
+
 def _is_ours(path: Path) -> bool:
     return FilmFiles(path).film_is_ours()
 
@@ -156,4 +176,4 @@ def _is_ours(path: Path) -> bool:
 def _sources(places: Sequence[Path]) -> list[Path]:
     """The files that may never be written: all footage but our own earlier films among it."""
     named = {place.absolute() for place in places}
-    return [path for path in find_files(places) if path in named or not _is_ours(path)]
+    return [path for path in find_files(places).files if path in named or not _is_ours(path)]

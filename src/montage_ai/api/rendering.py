@@ -19,8 +19,11 @@ from montage_ai.errors import MediaError, OutputExistsError, UserError
 from montage_ai.events import Emit, ignore
 from montage_ai.footage.library import Library
 from montage_ai.footage.search import Moment
+from montage_ai.media.files import FileIdentity
+from montage_ai.media.probe import MediaInfo
 from montage_ai.offload.places import Mode, check_mode
 from montage_ai.render.film import Rendered, render_film
+from montage_ai.render.sources import open_sources
 
 
 def render_timeline(
@@ -66,10 +69,10 @@ def check_reel(path: Path, *, force: bool = False) -> None:
 def _render(timeline: Timeline, files: FilmFiles, length_reason: str, offload: Mode, emit: Emit) -> Rendered:
     started, stages = time.monotonic(), Stages(emit)
     with Library(config.data_dir()) as library:
-        for source in _sources(timeline):
-            _check_source(source, library)
+        identities = {source.path: _checked_source(source, library) for source in _sources(timeline)}
         grid = listen(timeline.music.path, library, stages)[0] if timeline.music else None
-        rendered = render_film(timeline, files.film, stages, offload=offload, on_verified=files.claim)
+        sources = open_sources(timeline, _known_clips(timeline, library), identities)
+        rendered = render_film(timeline, files.film, stages, sources=sources, offload=offload, on_verified=files.claim)
         write_report(
             files,
             timeline,
@@ -88,8 +91,22 @@ def _sources(timeline: Timeline) -> set[Source]:
     return {item.clip for item in timeline.items} | ({timeline.music} if timeline.music else set())
 
 
-def _check_source(source: Source, library: Library) -> None:
-    if not source.path.is_file():
-        raise MediaError("is not there any more.", file=source.path, hint="Put it back, or make the film again.")
+def _known_clips(timeline: Timeline, library: Library) -> dict[Path, MediaInfo]:
+    """What the library knows of the timeline's clips."""
+    clips = {item.clip.path: item.clip for item in timeline.items}.values()
+    found = {clip.path: library.find(clip.sha256, path=clip.path) for clip in clips}
+    return {path: clip.info for path, clip in found.items() if clip is not None}
+
+
+def _checked_source(source: Source, library: Library) -> FileIdentity:
+    """The identity that a file has, which is the one that the timeline means."""
+    try:
+        identity = FileIdentity.of(source.path)
+        if not source.path.is_file():
+            raise MediaError("is not a file.", file=source.path, hint="Link a clip in its place.")
+    except OSError as error:
+        hint = "Put it back, or make the film again."
+        raise MediaError("is not there any more.", file=source.path, hint=hint) from error
     if library.digest(source.path) != source.sha256:
         raise MediaError("has changed since the film was planned.", file=source.path, hint="Make the film again.")
+    return identity

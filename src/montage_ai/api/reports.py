@@ -17,6 +17,7 @@ from montage_ai.render.film import Rendered
 from montage_ai.render.report import LeftOutRow, Report, report_html, waveform
 
 _PEAKS_RATE = 8000
+_LONGEST = 1800.0  # seconds
 
 
 def write_report(
@@ -71,6 +72,6 @@ def _peaks(timeline: Timeline, library: Library) -> list[float]:
         return []
     if note := library.note("waveform", timeline.music.sha256, 1):
         return [float(value) for value in note.split()]
-    peaks = waveform(read_mono(timeline.music.path, _PEAKS_RATE), _PEAKS_RATE)
+    peaks = waveform(read_mono(timeline.music.path, _PEAKS_RATE, seconds=_LONGEST), _PEAKS_RATE)
     library.write_note("waveform", timeline.music.sha256, 1, " ".join(f"{peak:.3f}" for peak in peaks))
     return peaks

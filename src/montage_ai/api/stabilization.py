@@ -10,7 +10,7 @@ from typing import cast
 
 from montage_ai import config
 from montage_ai.api.outputs import check_target
-from montage_ai.errors import FFmpegError, MediaError, OutputExistsError, UserError
+from montage_ai.errors import FFmpegError, MediaError, MontageError, OutputExistsError, UserError
 from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import run_ffmpeg
@@ -19,7 +19,7 @@ from montage_ai.media.probe import probe
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader, OnProgress
 from montage_ai.offload.places import Mode
-from montage_ai.render.pieces import Pieces
+from montage_ai.render.cache import RenderCache
 from montage_ai.tasks.stabilize import CLIP, Stabilize
 from montage_ai.tasks.task import InputFile, Payload
 
@@ -92,12 +92,12 @@ class StabilizationService:
                     hint = "Choose another name, or use --force to replace it."
                     raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
             done = self._all(good, library, emit, on_progress)
-        prune(config.cache_dir(), Pieces(config.cache_dir()).folders, config.cache_limit())
+        prune(config.cache_dir(), RenderCache(config.cache_dir()).folders, config.cache_limit())
         for one in done.values():
             if one.missing:
                 text = f"the last {one.missing:.1f} s cannot be read; the good part is used"
                 emit(Notice("warning", text, one.source))
-        return [done[output] for output in good]
+        return [done[output] for output in good if output in done]
 
     def tasks(self, sources: Iterable[Path], library: Library) -> dict[Path, Stabilize]:
         """The task of each source."""
@@ -119,11 +119,17 @@ class StabilizationService:
         outputs: dict[Stabilize, list[Path]] = {}
         for output, source in good.items():
             outputs.setdefault(tasks[source], []).append(output)
-        done = {}
+        done, failed = dict[Path, Stabilized](), list[MontageError]()
         with Offloader(self.offload, emit=emit) as offloader:
-            for task, made in offloader.map(list(outputs), on_progress):
+            for task, made in offloader.map_all(list(outputs), on_progress):
                 for output in outputs[cast("Stabilize", task)]:
-                    done[output] = _write(good[output], output, made, library)
+                    if isinstance(made, MontageError):
+                        failed.append(made)
+                        emit(Notice("warning", f"{made.what} It is left out.", good[output]))
+                    else:
+                        done[output] = _write(good[output], output, made, library)
+        if failed and not done:
+            raise failed[0]
         return done
 
 

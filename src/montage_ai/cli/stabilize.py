@@ -67,11 +67,11 @@ def _tell(job: Job, tally: Tally) -> None:
 
 def videos(places: list[Path]) -> list[Path]:
     """The files that were named, and the videos in the folders that were."""
-    from montage_ai.footage.scan import find_files
+    from montage_ai.footage.files import find_files
     from montage_ai.media.probe import VIDEO_SUFFIXES
 
     named = [path for path in places if not path.is_dir()]
-    inside = find_files([path for path in places if path.is_dir()])
+    inside = find_files([path for path in places if path.is_dir()]).files
     found = [*named, *(path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES)]
     if not found:
         raise UserError("holds no video.", file=", ".join(map(str, places)), hint="Name clips, or a folder of them.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -73,6 +74,19 @@ class Clip:
     def times(self) -> NDArray[np.float64]:
         """Seconds from the first frame, shape (frames,)."""
         return np.asarray(self.ticks * float(self.info.picture.time_base), np.float64)
+
+    def packed_arrays(self) -> bytes:
+        """``ticks`` and ``arrays`` as they are kept: a compressed .npz file."""
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, ticks=self.ticks, **self.arrays)
+        return packed.getvalue()
+
+
+def unpacked_clip(facts: ClipFacts, packed: bytes) -> Clip:
+    """The clip of ``facts`` with its ``packed_arrays``."""
+    with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return Clip(facts, arrays.pop("ticks"), arrays)
 
 
 def frames_of(clip: Clip, seconds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.media.decode import Frame, Plane, frame_at
+from montage_ai.media.decode import Frame, frame_at
+from montage_ai.media.photos import Plane
 from montage_ai.media.probe import MediaInfo
 from montage_ai.media.stills import encode_jpeg
 

@@ -12,14 +12,11 @@ Several programs may use one library at once (WAL). A library with a newer schem
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from montage_ai.footage.clip import Clip, ClipFacts
+from montage_ai.footage.clip import Clip, ClipFacts, unpacked_clip
 from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
 from montage_ai.footage.texts import SCHEMA as TEXTS_SCHEMA
 from montage_ai.footage.texts import Texts
@@ -90,9 +87,7 @@ class Library:
             return None
         facts = ClipFacts.model_validate_json(row[0])
         facts = facts.model_copy(update={"info": facts.info.model_copy(update={"path": path})})
-        with np.load(io.BytesIO(row[1]), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        return Clip(facts, arrays.pop("ticks"), arrays)
+        return unpacked_clip(facts, row[1])
 
     def has(self, digest: str) -> bool:
         """Whether a clip with this content has been analysed."""
@@ -115,10 +110,8 @@ class Library:
     def remember(self, analysis: Analysis) -> None:
         """Keep a clip's analysis and pictures."""
         clip, key = analysis.clip, (analysis.clip.facts.sha256, ANALYSIS_VERSION)
-        packed = io.BytesIO()
-        np.savez_compressed(packed, allow_pickle=False, ticks=clip.ticks, **clip.arrays)
         with self._db.transaction() as db:
-            row = (*key, clip.facts.model_dump_json(), packed.getvalue())
+            row = (*key, clip.facts.model_dump_json(), analysis.arrays)
             db.execute("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)", row)
             rows = [(*key, seconds, jpeg) for seconds, jpeg in analysis.pictures]
             db.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", rows)

@@ -14,16 +14,17 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from montage_ai.errors import MediaError
+from montage_ai.errors import IrregularTimesError, MediaError
+from montage_ai.media.photos import Plane
 from montage_ai.media.probe import MediaInfo, open_media, picture_stream, shown_at
-from montage_ai.media.stretch import seek, seek_margin
-
-Plane = NDArray[np.uint8]
+from montage_ai.media.stretch import APPENDABLE, seek, seek_margin
 
 ANALYSIS_SIDE = 320
 """Pixels of the longer side of the picture that consumers get."""
 
+_BACKWARDS, _FORWARDS = 1, 10  # seconds: FFmpeg's program, too, takes larger steps for those of another recording
 _HALVINGS = {2: 1, 4: 2, 8: 3}  # by how many times smaller a picture becomes
+_CONVERTED = frozenset({0, 1, 2, 4, 5, 6, 7, 9})  # matrices that swscale knows
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -159,6 +160,8 @@ class _Reader:
         index = 0
         for at, frame in self._frames():
             time = (at - picture.first_pts) * picture.time_base
+            if self._jumps(last, time):
+                raise IrregularTimesError("has time stamps that jump.", file=self.info.path, hint="Convert it to MP4.")
             if time <= last:  # a second picture for the same moment is never shown
                 continue
             last = time
@@ -166,6 +169,12 @@ class _Reader:
             luma, u, v = (turn(plane, picture.rotation, picture.mirrored) for plane in planes)
             yield Frame(index, time, luma, u, v, frame, picture.rotation, picture.mirrored, picture.sample_aspect)
             index += 1
+
+    def _jumps(self, last: Fraction, time: Fraction) -> bool:
+        """Whether another recording begins, in a container that can be appended to another by its bytes."""
+        if last < 0 or self.start or not set(self.info.container.split(",")) & APPENDABLE:
+            return False
+        return not last - _BACKWARDS <= time <= last + _FORWARDS
 
     def _frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Every frame that has a time, with it; in AVI the last ones have none, and follow at the same pace."""
@@ -222,6 +231,8 @@ def _halved_to(frame: av.VideoFrame, width: int, height: int) -> list[Plane] | N
 
 
 def _scaled_to(frame: av.VideoFrame, width: int, height: int, reformat: Callable[..., av.VideoFrame]) -> list[Plane]:
+    if frame.colorspace not in _CONVERTED:  # its planes still say what is bright and where there is colour
+        frame.colorspace, frame.color_primaries, frame.color_trc = 2, 2, 2
     small = reformat(frame, width, height, "yuv420p", dst_color_range=ColorRange.MPEG, interpolation=Interpolation.AREA)
     return [_plane(small, i) for i in range(3)]
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ OnSeconds = Callable[[float], None]
 
 _KEPT_LINES = 400
 _LAST_LINES = 12
+_BLOCK = 1 << 20  # bytes
 
 
 @cache
@@ -93,6 +94,27 @@ def run_ffmpeg(
     if code != 0:
         raise _error(code, list(complaints), about)
     return output if wants_output else "\n".join(complaints)
+
+
+def ffmpeg_output(arguments: Sequence[str], *, unit: int = 1, about: Path | None = None) -> Iterator[bytes]:
+    """Run FFmpeg and yield what it writes to stdout, in blocks of whole ``unit`` s of bytes.
+
+    Raises ``FFmpegError`` about the file ``about`` after the last block, where FFmpeg failed.
+    """
+    command = [ffmpeg_path(), "-hide_banner", "-nostdin", *arguments]
+    with processes.child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        complaints: deque[str] = deque(maxlen=_KEPT_LINES)
+        collector = threading.Thread(target=_collect, args=(process.stderr, complaints), daemon=True)
+        collector.start()
+        assert process.stdout is not None
+        while block := process.stdout.read(_BLOCK // unit * unit):
+            whole = len(block) - len(block) % unit
+            if whole:
+                yield block[:whole]
+        collector.join()
+        code = process.wait()
+    if code != 0:
+        raise _error(code, list(complaints), about)
 
 
 def _read_stdout(stream: IO[bytes] | None, on_seconds: OnSeconds | None) -> str:

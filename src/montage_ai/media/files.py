@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from montage_ai.errors import DiskFullError, UserError
 
@@ -21,6 +22,22 @@ _NOT_WRITABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
     | {errno.ENAMETOOLONG, errno.EINVAL}
 )
+
+
+class FileIdentity(NamedTuple):
+    """What tells that a file was not written to, moved or replaced: its content need not be read for it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileIdentity:
+        """The identity of what is called ``path`` now. Raises ``OSError``."""
+        stat = path.stat()
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_dev, stat.st_ino)
 
 
 def sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from montage_ai.errors import MediaError, WorkError
-from montage_ai.media.decode import Frame, Plane, decode_pass, turn
+from montage_ai.media.decode import Frame, decode_pass, turn
+from montage_ai.media.photos import Plane
 from montage_ai.media.probe import probe
 
 Reals = NDArray[np.float64]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from montage_ai.media.decode import Plane
+from montage_ai.media.photos import Plane
 
 _QUALITIES = (82, 70, 55, 40, 25)
 

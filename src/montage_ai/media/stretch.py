@@ -11,6 +11,11 @@ from montage_ai.media.probe import MediaInfo, open_media, picture_stream
 
 # Demuxers that find a time by guessing a byte position, and so may land behind the key frame that is needed.
 _UNINDEXED = frozenset({"mpeg", "mpegts", "mpegvideo", "mpegtsraw", "h264", "hevc", "m4v", "flv"})
+APPENDABLE = frozenset({"mpeg", "mpegts"})
+"""Containers that may hold several recordings, one after the other. Of what is read FFmpeg's program takes the first
+time stamp for their zero, where that is later than what it was told to seek to."""
+
+_ONLY_THIS_FILE = ("-protocol_whitelist", "file,pipe")  # a playlist would name others
 _FIRST_TRY = Fraction(3)
 
 
@@ -30,7 +35,12 @@ class Stretch:
         """FFmpeg's arguments up to and with ``-i``."""
         seek = ["-ss", _text(self._aim + self.info.picture.offset)] if self._aim else []
         length = [] if self.seconds is None else ["-t", _text(self.time_of(self.start + self.seconds))]
-        return [*seek, *length, "-i", f"file:{self.info.path.absolute()}"]
+        return [*seek, *length, *_ONLY_THIS_FILE, "-i", f"file:{self.info.path.absolute()}"]
+
+    @property
+    def stream(self) -> int:
+        """The number of the picture stream, by which FFmpeg is told to read it."""
+        return self.info.picture.index
 
     def filters(self) -> list[str]:
         """What drops the frames from before the start; the others keep their times.
@@ -44,7 +54,9 @@ class Stretch:
 
     def time_of(self, seconds: Fraction) -> Fraction:
         """A moment of the clip as the filters see it: counted from the seek, without one from the container's start."""
-        return seconds - self._aim + (Fraction(0) if self._aim else self.info.picture.offset)
+        if self._aim or set(self.info.container.split(",")) & APPENDABLE:
+            return seconds - self._aim
+        return seconds + self.info.picture.offset
 
     @property
     def _aim(self) -> Fraction:

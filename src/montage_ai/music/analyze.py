@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from montage_ai.isolation import isolated
 from montage_ai.media.audio import read_mono
 from montage_ai.music.beat_grid import BeatGrid
 from montage_ai.music.beat_tracker import NO_BEATS, Beats, BeatTracker, EllisTracker
@@ -15,11 +16,16 @@ from montage_ai.music.downbeats import find_downbeats
 from montage_ai.music.onsets import FloatArray, OnsetEnvelope, onset_envelope, pick_onsets
 from montage_ai.music.sections import energy_curve, find_sections
 from montage_ai.music.texture import texture
+from montage_ai.paths import AnyPath
 
 SAMPLE_RATE = 22_050
 CONFIDENT = 0.25
 """Below this confidence there is no tempo. Noise, speech and pads measured below 0.1, songs that drift above 0.35."""
 
+LONGEST_SECONDS = 1800.0
+"""Of a piece of music that are listened to."""
+
+_FAINT = 0.003  # RMS: about -50 dBFS
 _STRONG_ONSET = 0.3
 _CUT_GAP_SECONDS = 0.4
 _EVEN_SECONDS = 2.0
@@ -32,9 +38,32 @@ _Source = Literal["beats", "onsets", "even"]
 def analyze_music(path: Path, tracker: BeatTracker | None = None) -> BeatGrid:
     """The beat grid of the sound in the file ``path``, by ``tracker`` or our own.
 
-    Raises ``MediaError`` for a file without sound that can be decoded.
+    Of a very long piece only the first half hour is listened to. Raises ``MediaError`` for a file without sound that
+    can be decoded.
     """
-    return analyze_samples(read_mono(path, SAMPLE_RATE), SAMPLE_RATE, tracker)
+    if tracker is None:
+        return _analyze_file(path)
+    return analyze_samples(_read_music(path), SAMPLE_RATE, tracker)
+
+
+@isolated(memory=1.5)
+def _analyze_file(path: AnyPath) -> BeatGrid:
+    return analyze_samples(_read_music(path), SAMPLE_RATE)
+
+
+def _read_music(path: Path) -> FloatArray:
+    """The music as one channel: the difference of left and right, where their sum cancels out."""
+    samples = read_mono(path, SAMPLE_RATE, seconds=LONGEST_SECONDS)
+    if _loudness(samples) < _FAINT:
+        side = read_mono(path, SAMPLE_RATE, seconds=LONGEST_SECONDS, side=True)
+        if _loudness(side) > 2 * _loudness(samples):
+            return side
+    return samples
+
+
+def _loudness(samples: FloatArray) -> float:
+    """RMS."""
+    return float(np.sqrt(np.mean(np.square(samples)))) if samples.size else 0.0
 
 
 def analyze_samples(samples: FloatArray, sample_rate: int, tracker: BeatTracker | None = None) -> BeatGrid:

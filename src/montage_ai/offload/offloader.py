@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from montage_ai import config
-from montage_ai.errors import GivenUpError, MontageError
+from montage_ai.errors import DiskFullError, GivenUpError, MontageError
 from montage_ai.events import Emit, ignore
 from montage_ai.media.ffmpeg import ffmpeg_version
 from montage_ai.offload.attempted import Attempted
@@ -131,9 +131,27 @@ class Offloader:
 
     def map(self, tasks: Sequence[Task], on_progress: OnProgress = lambda _: None) -> Iterator[tuple[Task, Payload]]:
         """Have tasks done; yield each with its outputs as they end. The first error is raised, and ends the rest."""
-        jobs = [self.submit(task, on_progress) for task in tasks]
+        outcomes = self.map_all(tasks, on_progress)
+        with contextlib.closing(outcomes):
+            for task, outcome in outcomes:
+                if isinstance(outcome, MontageError):
+                    raise outcome
+                yield task, outcome
+
+    def map_all(
+        self, tasks: Sequence[Task], on_progress: OnProgress = lambda _: None
+    ) -> Generator[tuple[Task, Payload | MontageError]]:
+        """Have tasks done; yield each as it ends, with its outputs or with the error that its work ended in.
+
+        What concerns all of them is raised, and ends the rest: a full disk, or that a job was given up.
+        """
+        jobs, several = list[Job](), dict[int, list[Job]]()
+        for task in tasks:
+            try:
+                jobs.append(self.submit(task, on_progress))
+            except MontageError as error:
+                yield task, error
         waiting = {job.future: job for job in jobs}
-        several: dict[int, list[Job]] = {}
         for job in jobs:
             several.setdefault(id(job.future), []).append(job)
         try:
@@ -142,8 +160,8 @@ class Offloader:
                 for future in sorted(ended, key=lambda future: future.exception() is not None):
                     job = waiting.pop(future)
                     for one in several[id(future)]:
-                        yield one.task, job.result()
-        except Exception:  # not Ctrl-C: then they are left, to be taken up again
+                        yield one.task, _outputs_or_error(job)
+        except (Exception, GeneratorExit):  # not Ctrl-C: then they are left, to be taken up again
             for job in waiting.values():
                 job.cancel()
             raise
@@ -269,6 +287,16 @@ def _done(task: Task, outputs: Payload, on_progress: OnProgress, job_id: str = "
     job.settle(outputs)
     on_progress(job)
     return job
+
+
+def _outputs_or_error(job: Job) -> Payload | MontageError:
+    """What came of a job that has ended. Raises what concerns others too."""
+    try:
+        return job.result()
+    except (DiskFullError, GivenUpError):
+        raise
+    except MontageError as error:
+        return error
 
 
 def _outcome(run: Run) -> Payload | BaseException:

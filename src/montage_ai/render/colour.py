@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from montage_ai.edit.grade import Grade
 from montage_ai.errors import MediaError
-from montage_ai.media.files import write_atomically
 
 _VERSION = "1"
+_LARGEST_CUBE = 129
 _SIZE = 21  # a grade is smooth: this many steps, looked up tetrahedrally, are within half a code value
 _SIZE_WITH_LUT = 33
 _GAMMA = 2.2
@@ -23,21 +23,26 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709
 Colours = NDArray[np.float64]
 
 
-def lut_file(grade: Grade, folder: Path) -> Path:
-    """The .cube file of ``grade`` in ``folder``, written if it is not there; its name is a digest of the grade."""
-    if grade.lut is not None and not grade.lut.is_file():
-        raise MediaError(
-            "is not there.", file=grade.lut, hint="Put the lookup table back, or make the film without it."
-        )
-    given = grade.lut.read_bytes() if grade.lut else b""
+def cube_digest(grade: Grade) -> str:
+    """A digest of all that ``cube_of`` depends on."""
     numbers = grade.model_dump_json(exclude={"lut"})
-    digest = hashlib.sha256(b"\n".join([_VERSION.encode(), numbers.encode(), given])).hexdigest()
-    path = folder / f"{digest[:20]}.cube"
-    if path.exists():
-        path.touch()  # it is in use
-    else:
-        write_atomically(path, cube_text(apply_grade(_lattice(_SIZE_WITH_LUT if given else _SIZE), grade)))
-    return path
+    return hashlib.sha256(b"\n".join([_VERSION.encode(), numbers.encode(), _given(grade)])).hexdigest()
+
+
+def cube_of(grade: Grade) -> str:
+    """``grade`` as the text of a .cube file."""
+    return cube_text(apply_grade(_lattice(_SIZE_WITH_LUT if grade.lut else _SIZE), grade))
+
+
+def _given(grade: Grade) -> bytes:
+    """The lookup table that is applied last."""
+    if grade.lut is None:
+        return b""
+    try:
+        return grade.lut.read_bytes()
+    except OSError as error:
+        hint = "Put the lookup table back, or make the film without it."
+        raise MediaError(f"cannot be read ({error.strerror}).", file=grade.lut, hint=hint) from error
 
 
 def apply_grade(colours: Colours, grade: Grade) -> Colours:
@@ -71,14 +76,30 @@ def read_cube(path: Path) -> Colours:
     if not path.is_file():
         raise MediaError("is not a file.", file=path, hint="Give a .cube file.")
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        size = next(int(line.split()[1]) for line in lines if line.startswith("LUT_3D_SIZE"))
-        rows = [line.split() for line in lines if line and (line[0].isdigit() or line[0] in "-.+")]
-        table = np.array(rows, np.float64).reshape(size, size, size, 3)
-    except (OSError, UnicodeDecodeError, ValueError, IndexError, StopIteration) as error:
-        raise MediaError(
-            "is not a 3D .cube file.", file=path, hint="Give a file with LUT_3D_SIZE and its rows."
-        ) from error
+        return _parsed_cube(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, IndexError, MemoryError) as error:
+        what = f"is not a 3D .cube file ({str(error).splitlines()[0] if str(error) else 'no lattice'})."
+        raise MediaError(what, file=path, hint="Give a file with LUT_3D_SIZE and its rows.") from error
+
+
+def _parsed_cube(text: str) -> Colours:
+    """The lattice in the text of a .cube file. Raises ``ValueError`` for what would not give a picture."""
+    size, domain, rows = 0, [[0.0] * 3, [1.0] * 3], list[list[str]]()
+    for line in filter(None, map(str.strip, text.splitlines())):
+        words = line.split()
+        if words[0] == "LUT_3D_SIZE":
+            size = int(words[1])
+        elif words[0] in ("DOMAIN_MIN", "DOMAIN_MAX"):
+            domain[words[0] == "DOMAIN_MAX"] = [float(word) for word in words[1:4]]
+        elif line[0].isdigit() or line[0] in "-.+":
+            rows.append(words)
+    if not 2 <= size <= _LARGEST_CUBE:
+        raise ValueError(f"its size is {size}, not 2 to {_LARGEST_CUBE}")
+    if domain != [[0.0] * 3, [1.0] * 3]:
+        raise ValueError("its domain is not 0 to 1")
+    table = np.array(rows, np.float64).reshape(size, size, size, 3)
+    if not np.isfinite(table).all():
+        raise ValueError("it holds values that are no numbers")
     return table
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from montage_ai import config
 from montage_ai.edit.timeline import ClipSource, Item, Timeline
-from montage_ai.errors import MediaError
-from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
+from montage_ai.errors import ClipsFailedError, FFmpegError, MediaError
+from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.media.stretch import seek_margin
 from montage_ai.offload.cache import in_use, prune
@@ -25,12 +25,12 @@ from montage_ai.offload.places import Mode
 from montage_ai.offload.store import Store
 from montage_ai.parallel import StopSign, cores, run_all
 from montage_ai.render.assembly import assemble
-from montage_ai.render.colour import lut_file
+from montage_ai.render.cache import RenderCache
 from montage_ai.render.layers import Canvas, Layer, Steadied
 from montage_ai.render.photos import PhotoFilm
-from montage_ai.render.pieces import Pieces
 from montage_ai.render.segments import Segment, cut_into_segments, render_segment, unique
 from montage_ai.render.sound import render_sound
+from montage_ai.render.sources import Sources, open_sources
 from montage_ai.render.steady import handles, steady
 from montage_ai.tasks.task import Line, Work
 from montage_ai.worker.machine import device_here
@@ -56,49 +56,58 @@ def render_film(
     output: Path,
     emit: Emit,
     *,
+    sources: Sources | None = None,
     offload: Mode = None,
     on_verified: Callable[[Path], None] = lambda _: None,
 ) -> Rendered:
     """Render ``timeline`` as ``output``. Segments that were rendered before are used again.
 
-    ``offload`` says where heavy steps may run: "never" but here, "auto", or an executor's name; see ``Offloader``.
-    ``on_verified`` is called with the verified film just before it gets its name. Raises ``MediaError`` for a clip
-    that is gone or has changed, and the errors of the work.
+    Args:
+        sources: What is known of the timeline's files (default: they are looked at now).
+        offload: Where heavy steps may run: "never" (only on this machine), "auto", or an executor's name.
+        on_verified: Is called with the verified film just before it gets its name.
+
+    Raises:
+        ClipsFailedError: Clips are gone, have changed, or cannot be decoded; all of them are named.
+        MontageError: The work failed.
     """
-    pieces = Pieces(config.cache_dir())
-    with in_use(pieces.cache):
-        rendered = _render(timeline, output, pieces, emit, offload, on_verified)
-    prune(pieces.cache, pieces.folders, config.cache_limit())
+    cache = RenderCache(config.cache_dir())
+    with in_use(cache.folder):
+        rendered = _render(timeline, sources or open_sources(timeline), output, cache, emit, offload, on_verified)
+    prune(cache.folder, cache.folders, config.cache_limit())
     return rendered
 
 
 def _render(
     timeline: Timeline,
+    sources: Sources,
     output: Path,
-    pieces: Pieces,
+    cache: RenderCache,
     emit: Emit,
     offload: Mode,
     on_verified: Callable[[Path], None],
 ) -> Rendered:
-    infos = _probe_clips(timeline)
-    steadied = steady(timeline, infos, pieces.scratch, emit, offload)
-    with tempfile.TemporaryDirectory(dir=pieces.scratch, prefix=".photos-") as folder:
+    steadied = steady(timeline, sources.infos, cache.scratch, emit, offload)
+    with tempfile.TemporaryDirectory(dir=cache.scratch, prefix=".photos-") as folder:
         photos = _photo_films(timeline, Path(folder))
-        segments = cut_into_segments(
-            timeline, _canvas(timeline), _layer_maker(timeline, infos, photos, steadied, pieces)
-        )
-        new = {key: s for key, s in unique(segments).items() if not pieces.has_segment(s)}
-        sound = pieces.sound(timeline) if _has_sound(timeline, infos) else None
-        _render_pieces(new, timeline, infos, photos, sound, pieces, emit)
+        layer_of = _layer_maker(timeline, sources, photos, steadied, cache)
+        segments = cut_into_segments(timeline, _canvas(timeline), layer_of)
+        found = {key: cache.segment(segment) for key, segment in unique(segments).items()}
+        new = {key: segment for key, segment in unique(segments).items() if found[key] is None}
+        has_sound = _has_sound(timeline, sources.infos)
+        mixes = has_sound and cache.sound(timeline) is None
+        _render_parts(new, mixes, timeline, sources, photos, cache, emit)
     joining = time.monotonic()
     emit(StageStarted(_JOINING))
-    assemble(timeline, [pieces.segment(s.key) for s in segments], sound, output, on_verified)
+    paths = [cache.segments.path(f"{segment.key}.mp4") for segment in segments]
+    sound = cache.sounds.path(cache.sound_name(timeline)) if has_sound else None
+    assemble(timeline, paths, sound, output, on_verified)
     emit(StageDone(_JOINING, time.monotonic() - joining, f"{float(timeline.duration):.2f} s, {timeline.frames} frames"))
-    pictures = {s.item: pieces.picture(s) for s in segments if s.transition is None}
+    pictures = {s.item: cache.picture(s) for s in segments if s.transition is None}
     return Rendered(
         path=output,
         encoded=len(new),
-        reused=len(unique(segments)) - len(new),
+        reused=len(found) - len(new),
         steadied=frozenset(steadied),
         pictures=tuple(pictures.get(k) for k in range(len(timeline.items))),
     )
@@ -124,17 +133,6 @@ def _canvas(timeline: Timeline) -> Canvas:
     return Canvas(timeline.width, timeline.height, timeline.fps)
 
 
-def _probe_clips(timeline: Timeline) -> dict[Path, MediaInfo]:
-    infos = {}
-    for item in timeline.items:
-        path = item.clip.path
-        if not path.is_file():
-            raise MediaError("is not there any more.", file=path, hint="Put it back, or make the film again.")
-        if item.clip.kind == "video" and path not in infos:
-            infos[path] = probe(path)
-    return infos
-
-
 def _has_sound(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> bool:
     return timeline.music is not None or (timeline.sound != "music" and any(info.audio for info in infos.values()))
 
@@ -151,63 +149,84 @@ def _photo_films(timeline: Timeline, folder: Path) -> dict[int, PhotoFilm]:
 
 def _layer_maker(
     timeline: Timeline,
-    infos: Mapping[Path, MediaInfo],
+    sources: Sources,
     photos: Mapping[int, PhotoFilm],
     steadied: Mapping[int, Steadied],
-    pieces: Pieces,
+    cache: RenderCache,
 ) -> Callable[[int, Item, int, int], Layer]:
     """How an item becomes a layer: photos as short videos, colours as lookup tables."""
     fps = timeline.fps
 
     def make(index: int, item: Item, offset: int, frames: int) -> Layer:
-        lut = None if item.grade.neutral else lut_file(item.grade, pieces.scratch)
+        lut = None if item.grade.neutral else cache.lookup_table(item.grade)
+        source = item.clip.path
         if (photo := photos.get(index)) is None:
-            info = infos[item.clip.path]
+            info = sources.infos[source]
             margin = seek_margin(info, item.source_time(offset, fps))
-            return Layer(item, info, offset, frames, lut, steadied.get(index), margin)
+            return Layer(item, source, info, offset, frames, lut, steadied.get(index), margin)
         moving = ClipSource(path=photo.info.path, sha256=photo.digest, kind="video")
         shown = item.model_copy(update={"clip": moving, "start": photo.before / fps, "focus": (0.5, 0.5)})
-        return Layer(shown, photo.info, offset, frames, lut)
+        return Layer(shown, source, photo.info, offset, frames, lut)
 
     return make
 
 
-def _render_pieces(
+def _render_parts(
     new: Mapping[str, Segment],
+    mixes: bool,
     timeline: Timeline,
-    infos: Mapping[Path, MediaInfo],
+    sources: Sources,
     photos: Mapping[int, PhotoFilm],
-    sound: Path | None,
-    pieces: Pieces,
+    cache: RenderCache,
     emit: Emit,
 ) -> None:
-    """Encode the new segments and the sound, as many at once as there are processors."""
-    work_list: list[Segment | Path] = [*sorted(new.values(), key=lambda segment: -segment.frames)]
-    if sound is not None and not pieces.has_sound(timeline):
-        work_list.insert(0, sound)
+    """Encode the new segments and the sound, as many at once as there are processors.
+
+    A clip that fails does not end the work of the others: raises ``ClipsFailedError`` with all of them at the end.
+    """
+    work_list: list[Segment | None] = [*sorted(new.values(), key=lambda segment: -segment.frames)]
+    if mixes:
+        work_list.insert(0, None)
     if not work_list:
         return
     started, total = time.monotonic(), sum(segment.frames for segment in new.values())
     emit(StageStarted(_RENDERING, total, "frames"))
-    tally, drawn = Tally(emit, _RENDERING), _Drawn(photos, new)
+    tally, drawn, failed = Tally(emit, _RENDERING), _Drawn(photos, new), dict[Path, str]()
 
-    def work(piece: Segment | Path, sign: StopSign) -> None:
+    def work(segment: Segment | None, sign: StopSign) -> None:
         sign.check()
-        if isinstance(piece, Path):
-            render_sound(timeline, infos, piece)
+        if segment is None:
+            _render_sound(timeline, sources, cache, emit)
             return
-        with drawn.photos_of(piece):
-            target = pieces.segment(piece.key)
-            picture = render_segment(piece, target, pieces.scratch, lambda frames: tally.set(piece.key, frames))
-        pieces.keep_picture(piece, picture)
-        tally.set(piece.key, piece.frames, whole=True)
+        if failed.keys() & segment.sources:
+            return
+        try:
+            with drawn.photos_of(segment), cache.segments.writing(f"{segment.key}.mp4") as draft:
+                picture = render_segment(segment, draft, cache.scratch, lambda frames: tally.set(segment.key, frames))
+                sources.check(*segment.sources)
+            cache.keep_picture(segment, picture)
+        except ClipsFailedError as error:
+            failed.update(error.clips)
+        tally.set(segment.key, segment.frames, whole=True)
 
     for _ in run_all(work, work_list, workers=min(cores(), len(work_list))):
         pass
+    if failed:
+        raise ClipsFailedError.of(failed)
     seconds = time.monotonic() - started
     if total:
         _remember_pace(total * timeline.width * timeline.height / 1e6, seconds)
     emit(StageDone(_RENDERING, seconds, f"{counted(len(new), 'segment')}, {total} frames"))
+
+
+def _render_sound(timeline: Timeline, sources: Sources, cache: RenderCache, emit: Emit) -> None:
+    with cache.sounds.writing(cache.sound_name(timeline)) as draft:
+        for path in render_sound(timeline, sources.infos, draft):
+            emit(Notice("warning", "has sound that cannot be decoded; it is silent in the film.", path))
+        heard = [timeline.music.path] if timeline.music else []
+        if timeline.sound != "music":
+            heard += [item.clip.path for item in timeline.items]
+        sources.check(*heard)
 
 
 def _remember_pace(units: float, seconds: float) -> None:
@@ -238,13 +257,22 @@ class _Drawn:
                 lock = self._locks[path]
             with lock:
                 if not path.exists():
-                    self._films[path].make()
-        yield
-        with self._guard:
-            for path in self._paths(segment):
-                self._needed[path] -= 1
-                if not self._needed[path]:
-                    path.unlink(missing_ok=True)
+                    self._draw(path)
+        try:
+            yield
+        finally:
+            with self._guard:
+                for path in self._paths(segment):
+                    self._needed[path] -= 1
+                    if not self._needed[path]:
+                        path.unlink(missing_ok=True)
+
+    def _draw(self, path: Path) -> None:
+        film = self._films[path]
+        try:
+            film.make()
+        except (MediaError, FFmpegError) as error:
+            raise ClipsFailedError.of({film.item.clip.path: error.what.rstrip(".")}) from error
 
     def _paths(self, segment: Segment) -> set[Path]:
         return {layer.info.path for layer in segment.layers} & self._films.keys()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from montage_ai.media.stretch import Stretch
 _BLUR_BELOW = 0.62
 """A clip this much narrower than the film is shown whole over a blurred copy; others are cropped to fill."""
 _TIE = 3
+_EVERYTHING = Fraction(10**9)  # seconds: earlier than any clip begins
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,30 @@ class Canvas:
 class Layer:
     """``frames`` output frames of an item, from output frame ``offset`` of it on (negative: before its start).
 
-    Its clip is read from ``margin`` seconds earlier than needed (see ``media.stretch``).
+    Its clip is read from ``margin`` seconds earlier than needed (see ``media.stretch``). ``source`` is the file that
+    the timeline names, which may be another than the one that is read.
     """
 
     item: Item
+    source: Path
     info: MediaInfo
     offset: int
     frames: int
     lut: Path | None = None
     steadied: Steadied | None = None
     margin: Fraction = Fraction(0)
+
+    @property
+    def stream(self) -> int:
+        """The number of the picture stream."""
+        return self.info.picture.index
+
+    def from_beginning(self) -> Layer:
+        """The same, without a seek: its clip is decoded from its first frame on."""
+        if self.steadied is None:
+            return replace(self, margin=_EVERYTHING)
+        stretch = replace(self.steadied.stretch, margin=self.steadied.stretch.start)
+        return replace(self, steadied=replace(self.steadied, stretch=stretch))
 
     def start(self, fps: Fraction) -> Fraction:
         """The clip's time of the first output frame."""

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from montage_ai.edit.timeline import Item, Move
-from montage_ai.media.decode import Plane
+from montage_ai.isolation import isolated
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing
-from montage_ai.media.photos import read_photo
+from montage_ai.media.photos import Plane, read_photo
 from montage_ai.media.probe import Colour, MediaInfo, VideoStream
+from montage_ai.paths import AnyPath
 from montage_ai.render.encoding import time_arguments, timescale
 from montage_ai.render.layers import Canvas
 
@@ -82,13 +83,17 @@ class PhotoFilm:
 
     def make(self) -> None:
         """Draw it. Raises ``MediaError`` for a photo that cannot be decoded."""
-        move = self.item.move or Move(zoom=(1.0, 1.0))
-        backdrop, at = _fill_frame(read_photo(self.item.clip.path), self.canvas, self.item.focus, max(move.zoom))
-        move = move.model_copy(update={"start": at(move.start), "end": at(move.end)})
-        shares = (np.arange(-self.before, self.item.frames + self.after) / max(self.item.frames - 1, 1)).clip(0, 1)
-        frames = _frames(backdrop, self.canvas, move, shares)
-        with publishing(self.info.path, durable=False) as draft:
-            run_ffmpeg(_arguments(self.canvas, draft), feed=frames, about=self.item.clip.path)
+        _draw(self.item, self.canvas, self.before, self.after, self.info.path)
+
+
+@isolated(memory=1.5)
+def _draw(item: Item, canvas: Canvas, before: int, after: int, path: AnyPath) -> None:
+    move = item.move or Move(zoom=(1.0, 1.0))
+    backdrop, at = _fill_frame(read_photo(item.clip.path), canvas, item.focus, max(move.zoom))
+    move = move.model_copy(update={"start": at(move.start), "end": at(move.end)})
+    shares = (np.arange(-before, item.frames + after) / max(item.frames - 1, 1)).clip(0, 1)
+    with publishing(path, durable=False) as draft:
+        run_ffmpeg(_arguments(canvas, draft), feed=_frames(backdrop, canvas, move, shares), about=item.clip.path)
 
 
 def _arguments(canvas: Canvas, output: Path) -> list[str]:

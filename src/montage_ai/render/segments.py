@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
 
 from montage_ai.edit.choices import TransitionKind
 from montage_ai.edit.timeline import Item, Timeline, half_after, half_before
-from montage_ai.errors import VerificationError
+from montage_ai.errors import ClipsFailedError, FFmpegError, MontageError, VerificationError
 from montage_ai.media.ffmpeg import ffmpeg_version, run_ffmpeg
-from montage_ai.media.files import publishing
 from montage_ai.media.stills import still
 from montage_ai.render.encoding import video_arguments
 from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
@@ -43,13 +42,23 @@ class Segment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self._digest())
 
+    @property
+    def sources(self) -> frozenset[Path]:
+        """The files that the timeline names for it."""
+        return frozenset(layer.source for layer in self.layers)
+
     def graph(self) -> str:
         """The filter graph."""
         chains = [filter_chain(layer, self.canvas, name) for layer, name in zip(self.layers, "ab", strict=False)]
         if self.transition is None:
-            return ",".join([f"[0:V:0]{chains[0]}", *self._fades()]) + "[film]"
+            return ",".join([f"[0:{self.layers[0].stream}]{chains[0]}", *self._fades()]) + "[film]"
         leave, come, join = transition_filters(self.transition, self.frames, self.canvas)
-        return f"[0:V:0]{chains[0]}{leave}[a];[1:V:0]{chains[1]}{come}[b];[a][b]{join},format=yuv420p[film]"
+        first, second = (f"[{number}:{layer.stream}]" for number, layer in enumerate(self.layers))
+        return f"{first}{chains[0]}{leave}[a];{second}{chains[1]}{come}[b];[a][b]{join},format=yuv420p[film]"
+
+    def alone(self, layer: Layer) -> Segment:
+        """One of the layers for as long, without the transition."""
+        return replace(self, layers=(layer,), transition=None)
 
     def arguments(self, output: Path) -> list[str]:
         """FFmpeg's arguments. One thread each: several segments run side by side."""
@@ -105,25 +114,59 @@ def cut_into_segments(
 
 
 def render_segment(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[int], None]) -> bytes | None:
-    """Encode ``segment`` as ``path``, where it appears only when it holds exactly its frames; return a JPEG of it.
+    """Encode ``segment`` as ``path`` and return a JPEG of it.
 
-    ``scratch`` is the folder of the files that filters name; ``on_frames`` is told how many frames are done.
+    Where that fails its clips are read from their beginning: not every file can be sought in.
+
+    Args:
+        scratch: The folder of the files that filters name.
+        on_frames: Is told how many frames are done.
+
+    Raises:
+        ClipsFailedError: A clip cannot be shown as it was planned.
     """
+    try:
+        return _encode(segment, path, scratch, on_frames)
+    except (FFmpegError, VerificationError):
+        pass
+    slowly = replace(segment, layers=tuple(layer.from_beginning() for layer in segment.layers))
+    try:
+        return _encode(slowly, path, scratch, on_frames)
+    except (FFmpegError, VerificationError) as error:
+        raise ClipsFailedError.of(_guilty(slowly, path, scratch, error)) from error
+
+
+def _guilty(segment: Segment, path: Path, scratch: Path, error: MontageError) -> dict[Path, str]:
+    """Which of a segment's clips fail, also alone, and why."""
+    if len(segment.layers) == 1:
+        return {segment.layers[0].source: _reason(error)}
+    guilty = {}
+    for layer in segment.layers:
+        try:
+            _encode(segment.alone(layer), path, scratch, lambda _: None)
+        except (FFmpegError, VerificationError) as alone:
+            guilty[layer.source] = _reason(alone)
+    return guilty or {segment.layers[-1].source: _reason(error)}
+
+
+def _reason(error: MontageError) -> str:
+    """In a few words: FFmpeg's own stand in ``__cause__``."""
+    return "cannot be decoded where it was to be shown" if isinstance(error, FFmpegError) else error.what.rstrip(".")
+
+
+def _encode(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[int], None]) -> bytes | None:
+    """Encode ``segment``; raises ``VerificationError`` where that does not come to exactly its frames."""
     fps = float(segment.canvas.fps)
-    with publishing(path, durable=False) as draft:  # a damaged one is noticed, and made again
-        run_ffmpeg(
-            segment.arguments(draft),
-            cwd=scratch,
-            about=segment.layers[0].info.path,
-            on_seconds=lambda seconds: on_frames(min(segment.frames, int(seconds * fps))),
-        )
-        frames, picture = inspect(draft, segment.fade_in)
-        if frames != segment.frames:
-            raise VerificationError(
-                f"gave {frames} of the {segment.frames} frames that were planned.",
-                file=segment.layers[0].info.path,
-                hint="The clip may have changed or be damaged: run `montage-ai make` again, or exclude it.",
-            )
+    run_ffmpeg(
+        segment.arguments(path),
+        cwd=scratch,
+        about=segment.layers[0].source,
+        on_seconds=lambda seconds: on_frames(min(segment.frames, int(seconds * fps))),
+    )
+    frames, picture = inspect(path, segment.fade_in)
+    if frames != segment.frames:
+        what = f"gave {frames} of the {segment.frames} frames that were planned."
+        raise VerificationError(what, file=segment.layers[0].source)
     return picture
 
 
@@ -141,12 +184,6 @@ def inspect(path: Path, wanted: int = 0) -> tuple[int, bytes | None]:
                         picture = still(frame)
                     decoded += 1
     return frames, picture
-
-
-def count_frames(path: Path) -> int:
-    """Pictures in a video file, counted without decoding."""
-    with av.open(f"file:{path.absolute()}") as container:
-        return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
 
 
 def unique(segments: Sequence[Segment]) -> dict[str, Segment]:

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from montage_ai.edit.timeline import Item, Timeline
-from montage_ai.errors import VerificationError
+from montage_ai.errors import MediaError, VerificationError
+from montage_ai.isolation import isolated
 from montage_ai.media.audio import Samples, read_range, sound_blocks
 from montage_ai.media.ffmpeg import run_ffmpeg
-from montage_ai.media.files import publishing, telling_disk_errors
+from montage_ai.media.files import telling_disk_errors
 from montage_ai.media.probe import MediaInfo
 from montage_ai.media.speech import SPEECH, WINDOW, speech_likeness
+from montage_ai.paths import AnyPath
 from montage_ai.render.encoding import ENCODINGS
 
 SAMPLE_RATE = 48_000
@@ -58,15 +60,24 @@ def sound_key(timeline: Timeline) -> str:
     return hashlib.sha256(json.dumps([head, sources, tail]).encode()).hexdigest()
 
 
-def render_sound(timeline: Timeline, infos: Mapping[Path, MediaInfo], path: Path) -> None:
-    """Mix, level and encode the film's sound as ``path`` (.m4a), exactly as long as the film."""
+def render_sound(timeline: Timeline, infos: Mapping[Path, MediaInfo], path: Path) -> list[Path]:
+    """Mix, level and encode the film's sound as ``path`` (.m4a), exactly as long as the film.
+
+    Returns the clips whose own sound cannot be decoded, and is silent.
+    """
+    return _render_sound(timeline, list(infos.items()), path)
+
+
+@isolated(memory=1.5)
+def _render_sound(timeline: Timeline, infos: list[tuple[AnyPath, MediaInfo]], path: AnyPath) -> list[AnyPath]:
+    silent: dict[Path, None] = {}
     with telling_disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
         mix = Path(folder) / "mix.f32"
         with mix.open("wb") as file:
-            for block in _mix(timeline, infos):
+            for block in _mix(timeline, dict(infos), silent):
                 file.write(block.tobytes())
-        with publishing(path) as draft:
-            _level(mix, draft, ENCODINGS[timeline.quality].audio_bit_rate)
+        _level(mix, path, ENCODINGS[timeline.quality].audio_bit_rate)
+    return list(silent)
 
 
 def measure(arguments: list[str]) -> Loudness:
@@ -107,15 +118,23 @@ def _encode(source: list[str], gain: float, ceiling: float | None, bit_rate: int
     run_ffmpeg(["-loglevel", "error", *source, "-af", ",".join(filters), *coder, "-f", "mp4", f"file:{output}"])
 
 
-def _mix(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> Iterator[Samples]:
-    """The mixture item by item, float stereo: memory does not grow with the film."""
+def _mix(timeline: Timeline, infos: Mapping[Path, MediaInfo], silent: dict[Path, None]) -> Iterator[Samples]:
+    """The mixture item by item, float stereo: memory does not grow with the film.
+
+    Clips whose sound cannot be decoded are added to ``silent``.
+    """
     music, gate = _Music(timeline), _Gate()
     position = 0
     total = round(timeline.duration * SAMPLE_RATE)
     for start, item in zip(timeline.starts, timeline.items, strict=True):
         end = min(total, round((start + item.frames) / timeline.fps * SAMPLE_RATE))
         block = music.take(end - position)
-        own = _own_sound(item, infos.get(item.clip.path), len(block)) if timeline.sound != "music" else None
+        own = None
+        if timeline.sound != "music":
+            try:
+                own = _own_sound(item, infos.get(item.clip.path), len(block))
+            except MediaError:
+                silent[item.clip.path] = None
         if timeline.sound == "duck" and timeline.music is not None:
             speech = gate.over(own, len(block))
             block = block * (1 - speech * (1 - _UNDER))

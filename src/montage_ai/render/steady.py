@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import cast
 
 from montage_ai.edit.timeline import Timeline, half_after, half_before
-from montage_ai.events import Emit, StageDone, StageStarted, Tally, counted
+from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
-from montage_ai.media.files import write_atomically
+from montage_ai.media.files import digest_of, write_atomically
 from montage_ai.media.probe import MediaInfo
 from montage_ai.media.stretch import Stretch
 from montage_ai.media.vidstab import corrections_text, transform_filter
@@ -23,7 +23,7 @@ from montage_ai.offload.states import ENDS, State
 from montage_ai.offload.telling import told
 from montage_ai.render.layers import Steadied
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
-from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.task import InputFile, Payload, Task
 
 _STAGE = "Steadying shaky shots"
 
@@ -36,7 +36,7 @@ def handles(timeline: Timeline, index: int) -> tuple[int, int]:
 
 
 def steady(
-    timeline: Timeline, infos: dict[Path, MediaInfo], scratch: Path, emit: Emit, offload: Mode = None
+    timeline: Timeline, infos: Mapping[Path, MediaInfo], scratch: Path, emit: Emit, offload: Mode = None
 ) -> dict[int, Steadied]:
     """For every item that is to be stabilised, what its filter needs; motions that are known are not measured again.
 
@@ -55,9 +55,16 @@ def steady(
         fraction = 1.0 if done else job.progress.fraction if job.status is State.RUNNING else 0.0
         tally.set(part, fraction * seconds, told(job), whole=done)
 
+    found = dict[Task, Payload]()
     with Offloader(offload, emit=emit) as offloader:
-        found = dict(offloader.map(list(dict.fromkeys(tasks.values())), on_progress))
-        motions = {k: Motions.from_json(found[task].files[MOTIONS].read_text("ascii")) for k, task in tasks.items()}
+        for task, outcome in offloader.map_all(list(dict.fromkeys(tasks.values())), on_progress):
+            if isinstance(outcome, Payload):
+                found[task] = outcome
+            else:
+                path = cast("Stabilize", task).source.path
+                emit(Notice("warning", f"cannot be steadied and is shown as it is. {outcome.what}", path))
+    measured = {k: found[task].files[MOTIONS] for k, task in tasks.items() if task in found}
+    motions = {k: Motions.from_json(path.read_text("ascii")) for k, path in measured.items()}
     steadied = {}
     for index, moved in motions.items():
         item, info = timeline.items[index], infos[timeline.items[index].clip.path]
@@ -86,7 +93,7 @@ def _stabilize_task(timeline: Timeline, index: int, info: MediaInfo) -> Stabiliz
     frame = 1 / info.picture.fps
     start = max(Fraction(0), item.source_time(-before, timeline.fps) - frame * 3 / 2)
     end = item.source_time(item.frames + after, timeline.fps) + frame
-    source = InputFile(path=item.clip.path, sha256=item.clip.sha256)
+    source = InputFile(path=info.path, sha256=digest_of(info.path) if info.rebuilt else item.clip.sha256)
     start, seconds = (Fraction(round(t * 1_000_000), 1_000_000) for t in (start, end - start))
     return Stabilize(source=source, start=start, seconds=seconds)
 

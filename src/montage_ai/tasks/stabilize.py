@@ -170,7 +170,7 @@ class Proxy(_Stabilizing):
         filters = [*_before(stretch), f"scale={width}:{height}:flags=area", "format=yuv420p", "setpts=N/(30*TB)"]
         run_ffmpeg(
             [
-                *("-loglevel", "error", *stretch.input_arguments(), "-map", "0:V:0", "-an", "-sn", "-dn"),
+                *("-loglevel", "error", *stretch.input_arguments(), "-map", f"0:{stretch.stream}", "-an", "-sn", "-dn"),
                 *("-vf", ",".join(filters), "-fps_mode", "passthrough"),
                 *("-c:v", "libx264", "-preset", "ultrafast", "-crf", "27", "-f", "mp4", f"file:{proxy}"),
             ],
@@ -227,7 +227,7 @@ def detect_motions(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: 
     filters = ",".join([*_before(stretch), vidstab.detect_filter()])
     run_ffmpeg(
         [
-            *("-loglevel", "error", *stretch.input_arguments(), "-map", "0:V:0", "-an", "-sn", "-dn"),
+            *("-loglevel", "error", *stretch.input_arguments(), "-map", f"0:{stretch.stream}", "-an", "-sn", "-dn"),
             *("-fps_mode", "passthrough", "-vf", filters, "-f", "null", "-"),
         ],
         cwd=folder,

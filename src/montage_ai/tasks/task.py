@@ -13,41 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, ConfigDict
 
 from montage_ai.errors import TaskError, printable
-
-_BYTES = "bytes:"
+from montage_ai.paths import AnyPath
 
 OnFraction = Callable[[float], None]
-
-
-def _path_from(text: Any, otherwise: ValidatorFunctionWrapHandler) -> Any:
-    """A path from JSON, see ``_path_to``."""
-    if isinstance(text, str) and text.startswith(_BYTES):
-        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_BYTES))))
-    return otherwise(text)
-
-
-def _path_to(path: Path) -> str:
-    """A path for JSON: names of files may hold any bytes, and JSON only text."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return _BYTES + quote_from_bytes(os.fsencode(path))
-    return str(path)
-
-
-AnyPath = Annotated[Path, WrapValidator(_path_from), PlainSerializer(_path_to, when_used="json")]
-"""A path whose name may hold any bytes."""
 
 
 class InputFile(BaseModel):

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 from montage_ai.errors import MontageError, printable
+from montage_ai.isolation import mark_expendable
 from montage_ai.worker.jobdir import JobDir
 from montage_ai.worker.run import run_job
 
 
 def main(arguments: list[str]) -> int:
+    mark_expendable()
     if len(arguments) != 1:
         sys.stderr.write("usage:\n" + (__doc__ or "").partition("\n\n")[2])
         return 2

@@ -19,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from montage_ai.errors import MontageError, TaskError, error_from
 from montage_ai.media.files import digest_of, sha256, write_atomically
-from montage_ai.tasks.task import AnyPath, Payload
+from montage_ai.paths import AnyPath
+from montage_ai.tasks.task import Payload
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from montage_ai.media.decode import Frame, Plane, halved
+from montage_ai.media.decode import Frame, halved
+from montage_ai.media.photos import Plane
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from montage_ai.tasks.task import AnyPath
+from montage_ai.paths import AnyPath
 from montage_ai.worker.jobdir import Failure, JobSpec, Result
 from montage_ai.worker.machine import Machine
 
