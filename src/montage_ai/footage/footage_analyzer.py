@@ -14,7 +14,7 @@ from montage_ai.errors import IrregularTimesError
 from montage_ai.footage.clip import Array, Clip, ClipFacts, unpacked_clip
 from montage_ai.footage.features import Faces, FrameMeasures, FramePack, SampleMeasures
 from montage_ai.footage.places import place_names
-from montage_ai.footage.shots import Shot, ShotDetector, shots
+from montage_ai.footage.shots import Shot, ShotDetector, shots, with_cuts
 from montage_ai.footage.sounds import measure_sound
 from montage_ai.isolation import isolated
 from montage_ai.media.decode import Consumer, decode_pass, photo_frame
@@ -100,7 +100,8 @@ def _analyze_video(
     finders = [Faces()] if faces else []
     consumers: list[Consumer] = [detector, measures, samples, pack, *finders]
     decoded = decode_pass(info, consumers, threads=threads, on_time=on_seconds)
-    boundaries = detector.finish()
+    boundaries = with_cuts(detector.finish(), decoded.resized)
+    info = info.model_copy(update={"shapes": decoded.shapes})
     facts = ClipFacts(
         info=info,
         sha256=sha256,

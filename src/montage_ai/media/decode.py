@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from montage_ai.errors import IrregularTimesError, MediaError
 from montage_ai.media.photos import Plane
-from montage_ai.media.probe import MediaInfo, open_media, picture_stream, shown_at
+from montage_ai.media.probe import MediaInfo, Shape, open_media, picture_stream, shown_at
 from montage_ai.media.stretch import APPENDABLE, seek, seek_margin
 
 ANALYSIS_SIDE = 320
@@ -45,6 +45,11 @@ class Frame:
     _rotation: int = 0
     _mirrored: bool = False
     _sample_aspect: Fraction = Fraction(1)
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """Width and height of the picture as coded."""
+        return self._full.width, self._full.height
 
     def full_luma(self) -> Plane:
         """The luma plane as coded, at full size: not turned upright, no copy where the format is 8-bit planar."""
@@ -80,13 +85,16 @@ class Decoded:
     """How a decode pass went.
 
     ``ticks`` holds the time of every frame in units of ``time_base``, counted from the first frame; ``damage``
-    says what was wrong with the file (None: nothing).
+    says what was wrong with the file (None: nothing). ``shapes`` are the sizes of its pictures, and ``resized`` the
+    numbers of the frames that begin another one.
     """
 
     ticks: NDArray[np.int64]
     time_base: Fraction
     duration: float
     damage: str | None
+    shapes: tuple[Shape, ...] = ()
+    resized: tuple[int, ...] = ()
 
 
 def decode_pass(
@@ -104,8 +112,13 @@ def decode_pass(
     reader = _Reader(info, threads)
     ticks: list[int] = []
     time_base = info.picture.time_base
+    shapes, resized = list[Shape](), list[int]()
     for frame in reader:
         ticks.append(int(frame.time / time_base))
+        width, height = frame.coded_size
+        if not shapes or (width, height) != (shapes[-1].coded_width, shapes[-1].coded_height):
+            resized += [frame.index] if shapes else []
+            shapes.append(Shape(start=frame.time, coded_width=width, coded_height=height))
         for consumer in consumers:
             consumer.push(frame)
         if on_time is not None:
@@ -113,7 +126,14 @@ def decode_pass(
     if not ticks:
         raise MediaError("holds no picture that can be decoded.", file=info.path, hint="Export the clip again.")
     duration = float(ticks[-1] * time_base + 1 / info.picture.fps)
-    return Decoded(np.array(ticks, np.int64), time_base, duration, reader.damage(duration, len(ticks)))
+    return Decoded(
+        np.array(ticks, np.int64),
+        time_base,
+        duration,
+        reader.damage(duration, len(ticks)),
+        tuple(shapes) if resized else (),
+        tuple(resized),
+    )
 
 
 def frame_at(info: MediaInfo, time: Fraction) -> Frame | None:

@@ -114,6 +114,14 @@ class AudioStream(_Model):
     sample_rate: int
 
 
+class Shape(_Model):
+    """From ``start`` seconds on, from the first frame, the coded pictures are so large."""
+
+    start: Fraction
+    coded_width: int
+    coded_height: int
+
+
 class MediaInfo(_Model):
     """A media file's headers. ``duration`` is in seconds as the container says, 0 for a photo."""
 
@@ -132,6 +140,8 @@ class MediaInfo(_Model):
     """Where it was taken, if the file says it: degrees of latitude and longitude (WGS 84)."""
     notes: tuple[str, ...] = ()
     """What of the file cannot be used, as sentences."""
+    shapes: tuple[Shape, ...] = ()
+    """Where the size of the pictures changes within the file: all its sizes, in order. It is found by decoding."""
     rebuilt: bool = False
     """Whether all this is of a copy whose time stamps are in order (``rebuild``), made in place of the file's own."""
 
@@ -141,6 +151,19 @@ class MediaInfo(_Model):
         if self.video is None:
             raise MediaError("has no picture.", file=self.path, hint="Give a video or a photo.")
         return self.video
+
+    def at(self, time: Fraction) -> tuple[MediaInfo, Fraction, Fraction | None]:
+        """The same with the size that pictures have at ``time`` seconds, and from when until when they have it."""
+        k = max((k for k, shape in enumerate(self.shapes) if shape.start <= time), default=None)
+        if k is None:
+            return self, Fraction(0), None
+        shape, end = self.shapes[k], self.shapes[k + 1].start if k + 1 < len(self.shapes) else None
+        picture = self.picture
+        wide = (max(1, round(shape.coded_width * picture.sample_aspect)), shape.coded_height)
+        width, height = wide if picture.rotation % 180 == 0 else wide[::-1]
+        sizes = {"coded_width": shape.coded_width, "coded_height": shape.coded_height, "crop": (0, 0, 0, 0)}
+        video = picture.model_copy(update={**sizes, "width": width, "height": height})
+        return self.model_copy(update={"video": video}), shape.start, end
 
 
 def probe(path: Path) -> MediaInfo:

@@ -161,9 +161,9 @@ def _layer_maker(
         lut = None if item.grade.neutral else cache.lookup_table(item.grade)
         source = item.clip.path
         if (photo := photos.get(index)) is None:
-            info = sources.infos[source]
+            info, begin, end = sources.infos[source].at(item.source_time(offset, fps))
             margin = seek_margin(info, item.source_time(offset, fps))
-            return Layer(item, source, info, offset, frames, lut, steadied.get(index), margin)
+            return Layer(item, source, info, offset, frames, lut, steadied.get(index), margin, begin, end)
         moving = ClipSource(path=photo.info.path, sha256=photo.digest, kind="video")
         shown = item.model_copy(update={"clip": moving, "start": photo.before / fps, "focus": (0.5, 0.5)})
         return Layer(shown, source, photo.info, offset, frames, lut)

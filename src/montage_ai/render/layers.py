@@ -52,6 +52,9 @@ class Layer:
     lut: Path | None = None
     steadied: Steadied | None = None
     margin: Fraction = Fraction(0)
+    begin: Fraction = Fraction(0)
+    end: Fraction | None = None
+    """From when until when pictures have the size that ``info`` says: FFmpeg's filters begin anew where it changes."""
 
     @property
     def stream(self) -> int:
@@ -79,9 +82,9 @@ def filter_chain(layer: Layer, canvas: Canvas, name: str) -> str:
     """The filters from the decoded clip to the film's frames; ``name`` keeps their inner labels apart."""
     picture = layer.info.picture
     timing = _timing(layer, canvas.fps)
-    head = whole_frames(picture)
+    head = [*_stretch(layer, canvas.fps).filters(), *whole_frames(picture)]
     if layer.steadied:  # every frame that was measured must pass the transform, in order
-        head = [*layer.steadied.stretch.filters(), *head, *square_pixels(picture), layer.steadied.filter]
+        head += [*square_pixels(picture), layer.steadied.filter]
     shape = _shape(layer, picture, canvas, name)
     tail = ["setsar=1", *_grade(layer), "format=yuv420p", *_tags()]
     return ",".join([*head, *timing, *to_sdr(picture), *shape, *tail])
@@ -92,10 +95,13 @@ def _stretch(layer: Layer, fps: Fraction) -> Stretch:
     if layer.steadied:
         return layer.steadied.stretch
     picture = layer.info.picture
-    early = layer.start(fps) - Fraction(5, 2) / picture.fps - layer.margin
-    since = max(Fraction(0), early // picture.time_base * picture.time_base)
+    early = layer.start(fps) - Fraction(5, 2) / picture.fps
+    since = max(layer.begin, early // picture.time_base * picture.time_base)
     shown = layer.start(fps) - since + layer.frames * layer.item.speed / fps
-    return Stretch(layer.info, since, picture.offset + shown + Fraction(1, 2))
+    seconds = picture.offset + shown + Fraction(1, 2)
+    if layer.end is not None:
+        seconds = min(seconds, layer.end - since - Fraction(1, 2) / picture.fps)
+    return Stretch(layer.info, since, seconds, layer.margin)
 
 
 def _timing(layer: Layer, fps: Fraction) -> list[str]:

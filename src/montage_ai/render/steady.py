@@ -81,7 +81,7 @@ def stabilize_tasks(timeline: Timeline, infos: Mapping[Path, MediaInfo]) -> dict
     return {
         k: _stabilize_task(timeline, k, infos[item.clip.path])
         for k, item in enumerate(timeline.items)
-        if item.stabilize != "never" and item.clip.kind == "video"
+        if item.stabilize != "never" and item.clip.kind == "video" and not infos[item.clip.path].shapes
     }
 
 

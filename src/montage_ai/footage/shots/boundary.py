@@ -40,3 +40,10 @@ def shots(boundaries: Sequence[Boundary], frames: int) -> tuple[Shot, ...]:
         first = max(first, boundary.end)
     found.append(Shot(first=first, end=frames))
     return tuple(shot for shot in found if shot.end > shot.first)
+
+
+def with_cuts(boundaries: Sequence[Boundary], frames: Sequence[int]) -> tuple[Boundary, ...]:
+    """``boundaries`` and a cut at each of ``frames``, where there is no boundary yet."""
+    missing = [f for f in frames if not any(b.start <= f <= b.end for b in boundaries)]
+    cuts = [Boundary(kind="cut", start=frame, end=frame) for frame in missing]
+    return tuple(sorted([*boundaries, *cuts], key=lambda b: (b.start, b.end)))
