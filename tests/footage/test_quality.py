@@ -101,17 +101,17 @@ def test_a_face_counts_around_its_second(info: MediaInfo) -> None:
 @given(size=st.floats(0.001, 0.05), pan=st.floats(-0.02, 0.02), fps=st.sampled_from([24.0, 30.0, 60.0]))
 def test_shake_is_more_than_a_pan_and_grows_with_its_size(size: float, pan: float, fps: float) -> None:
     jitter = np.random.default_rng(0).normal(size=(2, 240)).astype(np.float32)
-    middle = slice(90, 150)
-    shaken = path_shake(pan + size * jitter[0], size * jitter[1], fps)[middle]
-    steady = path_shake(np.full(240, pan, np.float32), np.zeros(240, np.float32), fps)[middle]
-    worse = path_shake(pan + 2 * size * jitter[0], 2 * size * jitter[1], fps)[middle]
+    middle, times = slice(90, 150), np.arange(240) / fps
+    shaken = path_shake(times, pan + size * jitter[0], size * jitter[1], fps)[middle]
+    steady = path_shake(times, np.full(240, pan, np.float32), np.zeros(240, np.float32), fps)[middle]
+    worse = path_shake(times, pan + 2 * size * jitter[0], 2 * size * jitter[1], fps)[middle]
     assert steady.max() < 1e-3 < 10 * shaken.min()
     assert np.allclose(worse, 2 * shaken, rtol=0.1)
 
 
 @pytest.mark.parametrize("pan", [0.002, 0.01])
 def test_a_steady_pan_does_not_shake(pan: float) -> None:
-    assert path_shake(np.full(90, pan, np.float32), np.zeros(90, np.float32), 30.0).max() < SHAKY
+    assert path_shake(np.arange(90) / 30, np.full(90, pan, np.float32), np.zeros(90, np.float32), 30.0).max() < SHAKY
 
 
 def test_a_clip_of_one_frame_and_a_photo_can_be_judged(one_frame: Path, photo: Path) -> None:

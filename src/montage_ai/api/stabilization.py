@@ -10,12 +10,13 @@ from typing import cast
 
 from montage_ai import config
 from montage_ai.api.outputs import check_target
-from montage_ai.errors import FFmpegError, MediaError, MontageError, OutputExistsError, UserError
+from montage_ai.errors import MediaError, MontageError, OutputExistsError, UserError
 from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.library import Library
-from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.ffmpeg import run_first_that_works
 from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
+from montage_ai.media.stretch import sound_maps
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader, OnProgress
 from montage_ai.offload.places import Mode
@@ -174,10 +175,12 @@ def _copy(source: Path, target: Path) -> None:
     if source.suffix.lower() == target.suffix.lower():
         shutil.copyfile(source, target)
         return
-    read = ["-loglevel", "error", "-i", f"file:{source.absolute()}", "-map", "0:V:0", "-map", "0:a:0?"]
-    try:
-        run_ffmpeg([*read, "-c", "copy", f"file:{target}"], about=source)
-    except FFmpegError:
-        even = "crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p"
-        picture = ["-vf", even, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-c:a", "aac", "-b:a", "192k"]
-        run_ffmpeg([*read, "-fps_mode", "passthrough", *picture, f"file:{target}"], about=source)
+    info = probe(source)
+    read = ["-loglevel", "error", "-i", f"file:{source.absolute()}", "-map", f"0:{info.picture.index}"]
+    even = "crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p"
+    picture = ["-vf", even, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-c:a", "aac", "-b:a", "192k"]
+    encoded = ["-fps_mode", "passthrough", *picture]
+    *with_sound, silent = sound_maps(info)
+    ways = [[*sound, *how] for how in (["-c", "copy"], encoded) for sound in with_sound or [silent]]
+    tail = ["-map_metadata", "0", f"file:{target}"]
+    run_first_that_works([[*read, *way, *tail] for way in [*ways, [*silent, *encoded]]], about=source)

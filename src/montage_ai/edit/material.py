@@ -23,6 +23,7 @@ CELL = 0.2
 PHOTO_SECONDS = 6.0
 """How long a photo may be shown."""
 _POOR = 0.06
+_HOLE, _HOLE_STEPS = 1.0, 3.0  # seconds without a frame, and usual steps between two, that are no footage
 _AVOIDED = 0.5  # how well something shows what is to be avoided to be left out
 
 Series = NDArray[np.float64]
@@ -219,9 +220,12 @@ def _blocked(
     for exclusion in exclusions:
         excluded |= (seconds + CELL > exclusion.low) & (seconds < exclusion.high)
     black = _any_in_cells(moments.black, np.searchsorted(clip.times, seconds).clip(0, len(clip.times) - 1))
+    empty = _in_a_hole(clip, seconds + CELL / 2)
+    excluded |= empty
     poor = moments.quality[frames] < _POOR
     reasons = {
-        "excluded": excluded,
+        "nothing was recorded": empty,
+        "excluded": excluded & ~empty,
         "black or empty": black & ~excluded,
         "blurred, badly exposed or too shaky": poor & ~black & ~excluded,
         "shows what is to be avoided": avoided & ~poor & ~black & ~excluded,
@@ -230,6 +234,16 @@ def _blocked(
         spans = _runs(mask, seconds, float(seconds[-1] + CELL))
         builder.left_out += [LeftOut(clip, low, high, reason) for low, high in spans]
     return excluded, black | poor | avoided
+
+
+def _in_a_hole(clip: Clip, seconds: Series) -> NDArray[np.bool_]:
+    """Whether each of ``seconds`` is in a gap between two frames, as recordings of screens have that were paused."""
+    steps = np.diff(clip.times)
+    if not len(steps):
+        return np.zeros(len(seconds), bool)
+    before = np.searchsorted(clip.times, seconds, side="right") - 1
+    gap = steps[before.clip(0, len(steps) - 1)]
+    return np.asarray((gap > max(_HOLE, _HOLE_STEPS * float(np.median(steps)))) & (before < len(steps)))
 
 
 def _any_in_cells(frames: NDArray[np.bool_], firsts: NDArray[np.int64]) -> NDArray[np.bool_]:

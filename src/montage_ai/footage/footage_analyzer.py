@@ -80,7 +80,9 @@ def analyze_readable(
 
 
 def _memory(info: MediaInfo, *_: object) -> float:
-    """Gigabytes that decoding may take: a decoder holds up to seventeen pictures."""
+    """Gigabytes that decoding may take: a video's decoder holds up to seventeen pictures."""
+    if info.kind == "photo":
+        return 1.2
     return max(1.0, 0.12 * info.picture.coded_width * info.picture.coded_height / 1e6)
 
 

@@ -12,6 +12,8 @@ from montage_ai.footage.clip import Clip
 
 Series = NDArray[np.float64]
 
+_LONGEST_STEP = 1.0  # seconds from one frame to the next, of which a path is made
+
 SHAKY = 0.005
 """Shake (see ``Moments.shake``) above which a stretch may be worth stabilising: vid.stab then measures it exactly."""
 
@@ -36,7 +38,7 @@ def judge(clip: Clip) -> Moments:
     """Judge every frame of ``clip``."""
     arrays = clip.arrays
     fps = float(clip.info.picture.fps)
-    shake = path_shake(arrays["dx"], arrays["dy"], fps)
+    shake = path_shake(clip.times, arrays["dx"], arrays["dy"], fps)
     contrast = arrays["contrast"].astype(np.float64)
     sharpness = _at_frames(clip, arrays["sharpness"]) * _usual_contrast(contrast)
     black = ((arrays["luma"] < 26) & (contrast < 10)) | (contrast < 3)
@@ -57,18 +59,23 @@ def _usual_contrast(contrast: Series) -> Series:
     return np.asarray((contrast / np.maximum(usual, 1.0)) ** 2)
 
 
-def path_shake(dx: NDArray[np.float32], dy: NDArray[np.float32], fps: float) -> Series:
+def path_shake(times: Series, dx: NDArray[np.float32], dy: NDArray[np.float32], fps: float) -> Series:
     """Local RMS over a second of the camera path's distance from the path smoothed over a third of a second.
 
-    ``dx`` and ``dy`` are in picture widths a frame, and so is the result in picture widths; a steady pan has none.
+    ``times`` are those of the frames in seconds, ``dx`` and ``dy`` are in picture widths a frame, and so is the result
+    in picture widths; a steady pan has none. The path is looked at in even steps of time, whatever the frames are.
     """
     path = np.cumsum(np.stack([dx, dy]).astype(np.float64), axis=1)
+    moments = np.concatenate([[0.0], np.cumsum(np.diff(times).clip(0, _LONGEST_STEP))])
+    even = np.arange(round(float(moments[-1]) * fps) + 1) / fps
+    path = np.stack([np.interp(even, moments, along) for along in path])
     beyond = min(round(1.5 * fps), path.shape[1] - 1)  # a pan goes on beyond both ends
     extended = np.pad(path, ((0, 0), (beyond, beyond)), mode="reflect", reflect_type="odd")
     smooth = gaussian_filter1d(extended, max(fps / 3, 1.0), axis=1, mode="nearest")
     jitter = path - smooth[:, beyond : beyond + path.shape[1]]
     power = uniform_filter1d((jitter**2).sum(axis=0), max(int(fps), 1), mode="nearest")
-    return np.asarray(np.sqrt(np.maximum(power, 0)))  # a running sum may end a hair below zero
+    shake = np.sqrt(np.maximum(power, 0))  # a running sum may end a hair below zero
+    return np.asarray(np.interp(moments, even, shake))
 
 
 def _motion(clip: Clip, fps: float) -> Series:

@@ -96,6 +96,25 @@ def run_ffmpeg(
     return output if wants_output else "\n".join(complaints)
 
 
+def run_first_that_works(
+    tries: Sequence[Sequence[str]],
+    *,
+    cwd: Path | None = None,
+    on_seconds: OnSeconds | None = None,
+    about: Path | None = None,
+) -> None:
+    """Run FFmpeg with the first of ``tries`` that does not fail. Raises the first one's ``FFmpegError``."""
+    first: FFmpegError | None = None
+    for arguments in tries:
+        try:
+            run_ffmpeg(arguments, cwd=cwd, on_seconds=on_seconds, about=about)
+            return
+        except FFmpegError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
 def ffmpeg_output(arguments: Sequence[str], *, unit: int = 1, about: Path | None = None) -> Iterator[bytes]:
     """Run FFmpeg and yield what it writes to stdout, in blocks of whole ``unit`` s of bytes.
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 Plane = NDArray[np.uint8]
 
 _LARGEST = 100.0
-"""Megapixels of the largest photo that is read whole; a JPEG is scaled down while it is decoded, others are refused."""
+"""Megapixels of the largest photo of a kind that has to be decoded whole: a JPEG may be larger."""
+
+_ENOUGH = 2600
+"""Pixels of the shorter side that no film needs more than: larger photos are halved, again and again."""
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif"})
@@ -65,7 +68,8 @@ def read_header(path: Path) -> PhotoHeader:
 def read_photo(path: Path) -> Plane:
     """The photo as (height, width, 3) BGR, 8 bit, upright, in sRGB.
 
-    What is transparent shows a blurred copy of the rest. A JPEG of over 100 megapixels comes at half its size or less.
+    What is transparent shows a blurred copy of the rest. Large photos come at a half, a quarter or an eighth of their
+    size, which is still more than a film shows.
 
     Raises:
         MediaError: It cannot be decoded, is damaged, or is too large.
@@ -121,32 +125,36 @@ def _register_formats() -> None:
 
 def _decoded(path: Path, photo: Image) -> NDArray[Any]:
     """Its pixels, 8 bit: (height, width, 3) BGR, or (height, width, 4) BGRA."""
-    megapixels = photo.width * photo.height / 1e6
+    divisor = _divisor(photo.size)
     if photo.format in ("JPEG", "MPO") and photo.mode in ("RGB", "L"):
-        return _decoded_jpeg(path, photo.size, 0.7 if megapixels <= _LARGEST else (_LARGEST / megapixels / 2) ** 0.5)
+        return _decoded_jpeg(path, photo.size, divisor)
+    megapixels = photo.width * photo.height / 1e6
     if megapixels > _LARGEST:
-        what = f"has {megapixels:.0f} megapixels, and photos of up to {_LARGEST:.0f} are read."
+        what = f"has {megapixels:.0f} megapixels, and up to {_LARGEST:.0f} are read of this kind of photo."
         raise MediaError(what, file=path, hint="Save it smaller, or as JPEG.")
     if photo.mode.startswith(("I", "F")):
         deep = np.asarray(photo, np.float64)
         scale = 65535 if photo.mode.startswith("I") else max(float(deep.max(initial=0.0)), 1e-9)
         return cv2.cvtColor((deep.clip(0, scale) * (255 / scale)).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-    if _has_alpha(photo):
-        return cv2.cvtColor(np.asarray(photo.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
-    return cv2.cvtColor(np.asarray(photo.convert("RGB")), cv2.COLOR_RGB2BGR)
+    mode, to_bgr = ("RGBA", cv2.COLOR_RGBA2BGRA) if _has_alpha(photo) else ("RGB", cv2.COLOR_RGB2BGR)
+    converted = photo.convert(mode)
+    return cv2.cvtColor(np.asarray(converted if divisor == 1 else converted.reduce(divisor)), to_bgr)
 
 
-def _decoded_jpeg(path: Path, size: tuple[int, int], least: float) -> NDArray[Any]:
-    """A JPEG, scaled down by its decoder as far as ``least`` of its size allows; damage is noticed.
+def _divisor(size: tuple[int, int]) -> int:
+    """By how much a photo of this size is scaled down."""
+    return next((by for by in (8, 4, 2) if min(size) // by >= _ENOUGH), 1)
+
+
+def _decoded_jpeg(path: Path, size: tuple[int, int], divisor: int) -> NDArray[Any]:
+    """A JPEG, scaled down by its decoder; damage is noticed.
 
     libjpeg only warns of damage, and shows grey in its place.
     """
     import simplejpeg
 
     content = path.read_bytes()
-    wanted = {"min_width": int(size[0] * least), "min_height": int(size[1] * least), "min_factor": 1}
-    if least > 0.5:
-        wanted = {}
+    wanted = {"min_width": size[0] // divisor, "min_height": size[1] // divisor} if divisor > 1 else {}
     try:
         return np.asarray(simplejpeg.decode_jpeg(content, "BGR", strict=True, **wanted))
     except ValueError as error:

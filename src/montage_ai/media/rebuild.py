@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from montage_ai import config
 from montage_ai.errors import FFmpegError, IrregularTimesError, MediaError
 from montage_ai.isolation import isolated
-from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.ffmpeg import run_first_that_works
 from montage_ai.media.probe import RAW_STREAMS, MediaInfo, open_media, picture_stream, probe
 from montage_ai.media.sealed import SealedFiles
 from montage_ai.paths import AnyPath
@@ -94,12 +94,12 @@ def _shown_packets(source: InputContainer, stream: VideoStream) -> list[int]:
 def _copy(path: Path, target: Path) -> None:
     """Copy the picture's packets, and the sound's where MOV takes them."""
     reading = ["-fflags", "+genpts", "-i", f"file:{path.absolute()}"]
-    for sound in (["-c:a", "copy"], ["-c:a", "pcm_s16le"], ["-an"]):
-        writing = ["-map", "0:V:0", "-map", "0:a:0?", "-c:v", "copy", *sound, "-f", "mov", f"file:{target}"]
-        try:
-            run_ffmpeg(["-loglevel", "error", *reading, *writing], about=path)
-            return
-        except FFmpegError as error:
-            failure = error
-    hint = "Convert it to MP4 with another program, or leave it out."
-    raise MediaError("has time stamps that cannot be put in order.", file=path, hint=hint) from failure
+    writing = ["-c:v", "copy", "-f", "mov", f"file:{target}"]
+    sounds = (["-map", "0:a:0?", "-c:a", "copy"], ["-map", "0:a:0?", "-c:a", "pcm_s16le"], ["-an"])
+    try:
+        run_first_that_works(
+            [["-loglevel", "error", *reading, "-map", "0:V:0", *sound, *writing] for sound in sounds], about=path
+        )
+    except FFmpegError as error:
+        hint = "Convert it to MP4 with another program, or leave it out."
+        raise MediaError("has time stamps that cannot be put in order.", file=path, hint=hint) from error

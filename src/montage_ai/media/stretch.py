@@ -84,6 +84,15 @@ def seek(container: av.container.InputContainer, info: MediaInfo, aim: Fraction)
     container.seek(int((origin + info.picture.offset + aim) * av.time_base))
 
 
+def sound_maps(info: MediaInfo) -> list[list[str]]:
+    """FFmpeg's arguments that take a clip's sound along: all of it, else what is heard, else none.
+
+    A track that cannot be decoded or stored makes FFmpeg fail.
+    """
+    heard = [] if info.audio is None else [["-map", "0:a?"], ["-map", f"0:{info.audio.index}"]]
+    return [*heard, ["-an"]]
+
+
 def _begins_before(info: MediaInfo, aim: Fraction, start: Fraction) -> bool:
     picture = info.picture
     with open_media(info.path) as container:

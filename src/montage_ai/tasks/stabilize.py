@@ -19,10 +19,10 @@ from montage_ai.errors import TaskError
 from montage_ai.media import vidstab
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.cut import cut_pictures
-from montage_ai.media.ffmpeg import run_ffmpeg
+from montage_ai.media.ffmpeg import run_ffmpeg, run_first_that_works
 from montage_ai.media.filters import square_pixels, square_size, to_sdr, whole_frames
 from montage_ai.media.probe import MediaInfo, probe
-from montage_ai.media.stretch import Stretch, seek_margin
+from montage_ai.media.stretch import Stretch, seek_margin, sound_maps
 from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
 
 MOTIONS = "motions.json"
@@ -46,7 +46,7 @@ class Stabilize(Task):
     """
 
     name: ClassVar = "stabilize"
-    version: ClassVar = 2
+    version: ClassVar = 3
     needs: ClassVar = Needs(filters=frozenset({"vidstabdetect", "vidstabtransform"}), processors=2)
 
     source: InputFile
@@ -246,20 +246,21 @@ def detect_motions(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: 
 def write_steady_clip(
     task: Stabilize, info: MediaInfo, motions: Motions, folder: Path, on_fraction: OnFraction
 ) -> Path:
-    """Encode the steadied stretch, with the clip's own sound, as ``folder / CLIP``."""
+    """Encode the steadied stretch, with the clip's own sound and its date, as ``folder / CLIP``."""
     corrections = correct(motions, smoothing=task.smoothing)
     (folder / vidstab.CORRECTIONS_FILE).write_text(vidstab.corrections_text(corrections), encoding="ascii")
     seconds = float(task.seconds) or info.duration or 1.0
     stretch = task.stretch(info)
     filters = ",".join([*_before(stretch), vidstab.transform_filter(), *to_sdr(info.picture), _EVEN, "format=yuv420p"])
     output = folder / CLIP
-    run_ffmpeg(
-        [
-            *("-loglevel", "error", *stretch.input_arguments(), "-map", "0:V:0", "-map", "0:a:0?", "-sn", "-dn"),
-            *("-fps_mode", "passthrough", "-vf", filters),
-            *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-b:a", "192k"),
-            *("-movflags", "+faststart", "-f", "mp4", f"file:{output}"),
-        ],
+    head = ["-loglevel", "error", *stretch.input_arguments(), "-map", f"0:{stretch.stream}"]
+    tail = [
+        *("-sn", "-dn", "-map_metadata", "0", "-fps_mode", "passthrough", "-vf", filters),
+        *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-b:a", "192k"),
+        *("-movflags", "+faststart", "-f", "mp4", f"file:{output}"),
+    ]
+    run_first_that_works(
+        [[*head, *sound, *tail] for sound in sound_maps(info)],
         cwd=folder,
         on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),
         about=info.path,
