@@ -12,6 +12,7 @@
     │   └── RemoteError          another machine did not do its part
     │       ├── UnreachableError    it does not answer; what runs there may go on
     │       ├── AccessDeniedError   it does not let us in
+    │       ├── WrongResultError    what it computed cannot be right
     │       ├── RuntimeLostError    it began a new life, and what lay there is gone
     │       └── UnsuitedError       it lacks something that the job needs
     └── UserError                the request cannot be carried out as it stands     (2)
@@ -102,6 +103,10 @@ class UnreachableError(RemoteError):
 
 class AccessDeniedError(RemoteError):
     """A machine does not let us in."""
+
+
+class WrongResultError(RemoteError):
+    """What a machine computed cannot be right."""
 
 
 class RuntimeLostError(RemoteError):

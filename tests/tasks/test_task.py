@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from montage_ai.errors import TaskError
 from montage_ai.tasks import task_class
 from montage_ai.tasks.stabilize import Stabilize
-from montage_ai.tasks.task import InputFile, OnFraction, Payload, Task, Variant, Work
+from montage_ai.tasks.task import InputFile, OnFraction, Payload, Promise, Task, Variant, Work
 
 DIGESTS = st.sampled_from(["a" * 64, "b" * 64])
 
@@ -36,6 +36,13 @@ class Way(Variant):
     @property
     def work(self) -> Work:
         return Work(0, 0, 0)
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(frozenset(), 0)
+
+    def check(self, computed: Payload) -> None:
+        raise NotImplementedError
 
     def prepare(self, folder: Path) -> Payload:
         return Payload()

@@ -13,7 +13,7 @@ from montage_ai.api.outputs import check_target
 from montage_ai.errors import MediaError, MontageError, OutputExistsError, UserError
 from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.library import Library
-from montage_ai.media.ffmpeg import run_first_that_works
+from montage_ai.media.ffmpeg import first_run_that_works
 from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
 from montage_ai.media.stretch import sound_maps
@@ -183,4 +183,4 @@ def _copy(source: Path, target: Path) -> None:
     *with_sound, silent = sound_maps(info)
     ways = [[*sound, *how] for how in (["-c", "copy"], encoded) for sound in with_sound or [silent]]
     tail = ["-map_metadata", "0", f"file:{target}"]
-    run_first_that_works([[*read, *way, *tail] for way in [*ways, [*silent, *encoded]]], about=source)
+    first_run_that_works([[*read, *way, *tail] for way in [*ways, [*silent, *encoded]]], about=source)

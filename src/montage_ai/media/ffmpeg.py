@@ -96,7 +96,7 @@ def run_ffmpeg(
     return output if wants_output else "\n".join(complaints)
 
 
-def run_first_that_works(
+def first_run_that_works(
     tries: Sequence[Sequence[str]],
     *,
     cwd: Path | None = None,

@@ -302,6 +302,9 @@ def _describe(path: Path, container: InputContainer) -> MediaInfo:
         what = "has only streams of kinds that cannot be read." if has_some else _NOTHING
         raise MediaError(what, file=path, hint="Leave it out, or export it again.")
     video = _describe_video(path, container, picture) if picture is not None else None
+    duration = _duration(container, picture or sound)
+    if video is not None and picture is not None and not duration:  # recorders of browsers do not say it
+        duration = _last_moment(container, picture, video)
     audio = None
     if sound is not None:
         audio = AudioStream(index=sound.index, codec=sound.codec_context.name, sample_rate=sound.sample_rate)
@@ -309,7 +312,7 @@ def _describe(path: Path, container: InputContainer) -> MediaInfo:
         path=path,
         kind="video" if video else "audio",
         container=container.format.name,
-        duration=_duration(container, picture or sound),
+        duration=duration,
         start=Fraction(container.start_time or 0, av.time_base),
         bit_rate=container.bit_rate or 0,
         video=video,
@@ -383,6 +386,15 @@ def _first_frame(container: InputContainer, stream: AvVideoStream) -> tuple[av.V
         if first is not None and len(stamps) >= wanted:
             break
     return first, stamps
+
+
+def _last_moment(container: InputContainer, stream: AvVideoStream, video: VideoStream) -> float:
+    """Seconds from the first frame to the end of the last, found by reading on to the end of the file."""
+    last = video.first_pts
+    with contextlib.suppress(av.error.FFmpegError):  # a file that was cut off ends where it can be read to
+        for packet in container.demux(stream):
+            last = max(last, packet.pts if packet.pts is not None else last)
+    return float((last - video.first_pts) * video.time_base + 1 / video.fps)
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[Any, bool]:

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from montage_ai import config
 from montage_ai.errors import FFmpegError, IrregularTimesError, MediaError
 from montage_ai.isolation import isolated
-from montage_ai.media.ffmpeg import run_first_that_works
+from montage_ai.media.ffmpeg import first_run_that_works
 from montage_ai.media.probe import RAW_STREAMS, MediaInfo, open_media, picture_stream, probe
 from montage_ai.media.sealed import SealedFiles
 from montage_ai.paths import AnyPath
@@ -97,7 +97,7 @@ def _copy(path: Path, target: Path) -> None:
     writing = ["-c:v", "copy", "-f", "mov", f"file:{target}"]
     sounds = (["-map", "0:a:0?", "-c:a", "copy"], ["-map", "0:a:0?", "-c:a", "pcm_s16le"], ["-an"])
     try:
-        run_first_that_works(
+        first_run_that_works(
             [["-loglevel", "error", *reading, "-map", "0:V:0", *sound, *writing] for sound in sounds], about=path
         )
     except FFmpegError as error:

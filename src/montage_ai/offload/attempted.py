@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from montage_ai.offload.options import LOCAL
 from montage_ai.tasks.task import Task, Variant
 from montage_ai.worker.jobdir import JobDir
 
@@ -15,7 +16,7 @@ from montage_ai.worker.jobdir import JobDir
 class Attempted:
     """A job's task in one of its variants, with the directory that the attempt has here.
 
-    ``place`` is its directory's name elsewhere. ``record`` is its number in the store.
+    ``place`` is its directory's name elsewhere. ``record`` is its number in the store, ``executor`` does it.
     """
 
     job: str
@@ -24,6 +25,7 @@ class Attempted:
     variant: Variant
     folder: Path
     record: int = 0
+    executor: str = LOCAL
 
     @property
     def directory(self) -> JobDir:

@@ -115,7 +115,7 @@ class Ledger:
         folder = self._folder / run.id / f"{option.executor}-{variant.name}"
         size = self._works[run.id][variant.name]
         number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds, size)
-        return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number)
+        return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number, option.executor)
 
     def ended(self, attempt: Attempt[Attempted], outcome: str, cause: str, seconds: float) -> None:
         self._store.end_attempt(attempt.work.record, outcome, cause, seconds)

@@ -132,10 +132,10 @@ class Offloader:
     def map(self, tasks: Sequence[Task], on_progress: OnProgress = lambda _: None) -> Iterator[tuple[Task, Payload]]:
         """Have tasks done; yield each with its outputs as they end. The first error is raised, and ends the rest."""
         outcomes = self.map_all(tasks, on_progress)
-        with contextlib.closing(outcomes):
-            for task, outcome in outcomes:
-                if isinstance(outcome, MontageError):
-                    raise outcome
+        for task, outcome in outcomes:
+            if isinstance(outcome, MontageError):
+                outcomes.throw(outcome)
+            else:
                 yield task, outcome
 
     def map_all(
@@ -161,7 +161,7 @@ class Offloader:
                     job = waiting.pop(future)
                     for one in several[id(future)]:
                         yield one.task, _outputs_or_error(job)
-        except (Exception, GeneratorExit):  # not Ctrl-C: then they are left, to be taken up again
+        except Exception:  # not Ctrl-C: then they are left, to be taken up again
             for job in waiting.values():
                 job.cancel()
             raise

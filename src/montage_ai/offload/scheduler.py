@@ -29,6 +29,7 @@ from montage_ai.errors import (
     TaskError,
     UnsuitedError,
     UserError,
+    WrongResultError,
 )
 from montage_ai.offload.contracts import Bench, Book
 from montage_ai.offload.executors.executor import Executor
@@ -262,7 +263,7 @@ class Scheduler(Generic[W]):
         elif attempt.scope.cancelled_caught:
             self._remember_part(attempt)
             self._ended(attempt, "superseded")
-        if isinstance(error, UnsuitedError) or not isinstance(error, RemoteError):
+        if isinstance(error, UnsuitedError | WrongResultError) or not isinstance(error, RemoteError):
             await self._discard(attempt, place)  # before the next attempt, which may use the same names
         run.attempts.remove(attempt)
         self._attempts.remove(attempt)
@@ -336,6 +337,8 @@ class Scheduler(Generic[W]):
             if place.condition is not Condition.OUT:
                 self._book.notice(str(error))
         elif isinstance(error, RemoteError):
+            if isinstance(error, WrongResultError):
+                run.failed_at.add(place.name)
             self._reach.lost(place, error)
         else:
             run.failures.append(error)

@@ -9,10 +9,11 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
-from montage_ai.errors import MontageError, VerificationError
+from montage_ai.errors import FFmpegError, MediaError, MontageError, VerificationError, WrongResultError
 from montage_ai.media.files import telling_disk_errors
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.cache import ResultCache
+from montage_ai.offload.options import LOCAL
 from montage_ai.processes import StopSign
 from montage_ai.tasks.task import Payload
 from montage_ai.worker.jobdir import JobSpec, stage_in_place
@@ -40,10 +41,28 @@ class Workshop:
             result = directory.result()
             if result is None:
                 raise VerificationError("The job's result is not what the worker said.", file=work.folder)
+            _check(work, directory.output_payload(result))
             made = work.variant.finish(directory.output_payload(result), directory.outputs)
+            directory.payload(directory.spec())  # a source that was written to meanwhile is another one
             kept = self._cache.keep(work.key, made)
             shutil.rmtree(work.folder.parent, ignore_errors=True)  # with what other attempts left
             return kept
+
+
+def _check(work: Attempted, computed: Payload) -> None:
+    """Raise ``WrongResultError`` or ``VerificationError`` for outputs that cannot be those of the work."""
+    sizes = {name: path.stat().st_size for name, path in computed.files.items()}
+    if work.executor == LOCAL:
+        if broken := work.variant.promise.broken_by(sizes):
+            raise VerificationError(f"The result is not what it should be. {broken}", file=work.folder)
+        return
+    try:
+        if broken := work.variant.promise.broken_by(sizes):
+            raise VerificationError(broken)
+        work.variant.check(computed)
+    except (VerificationError, MediaError, FFmpegError) as error:
+        what = f"{work.executor} gave a result that cannot be right. {error.what}"
+        raise WrongResultError(what, file=work.task.about, hint="The work is done elsewhere.") from error
 
 
 async def _in_thread(step: Callable[[], T]) -> T:

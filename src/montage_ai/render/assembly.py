@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import av
@@ -12,6 +13,8 @@ from montage_ai.errors import VerificationError
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import publishing
 from montage_ai.render.encoding import time_arguments
+
+_H264_HEADERS = frozenset({7, 8, 9})  # sequence and picture parameter sets, access unit delimiters
 
 
 def assemble(
@@ -28,12 +31,16 @@ def assemble(
     with publishing(output) as draft:
         listing = "".join(_entry(path) for path in segments).encode()
         run_ffmpeg(_arguments(timeline, sound, draft), feed=[listing], about=output)
-        verify(timeline, draft, output, with_sound=sound is not None)
+        verify(timeline, draft, output, segments, sound)
         on_verified(draft)
 
 
-def verify(timeline: Timeline, path: Path, shown_as: Path, *, with_sound: bool) -> None:
-    """Check frames, their times, size and sound of the film at ``path``; errors name it as ``shown_as``."""
+def verify(timeline: Timeline, path: Path, shown_as: Path, segments: Sequence[Path], sound: Path | None) -> None:
+    """Check the film at ``path``: its frames and their times, its size, its sound, and that all of them are the very
+    ones that ``segments`` and ``sound`` hold. Errors name it as ``shown_as``.
+
+    Raises ``VerificationError``.
+    """
     problems = []
     with av.open(f"file:{path.absolute()}") as film:
         picture = film.streams.video[0]
@@ -45,15 +52,49 @@ def verify(timeline: Timeline, path: Path, shown_as: Path, *, with_sound: bool) 
             problems.append(f"frame {late[0]} is not shown at its time")
         if (picture.width, picture.height) != (timeline.width, timeline.height):
             problems.append(f"{picture.width}x{picture.height} instead of {timeline.width}x{timeline.height}")
-        if bool(film.streams.audio) != with_sound:
-            problems.append("no sound" if with_sound else "sound that was not planned")
-        for sound in film.streams.audio[:1]:
-            seconds = float((sound.duration or 0) * (sound.time_base or 0))
+        if bool(film.streams.audio) != (sound is not None):
+            problems.append("no sound" if sound else "sound that was not planned")
+        for heard in film.streams.audio[:1]:
+            seconds = float((heard.duration or 0) * (heard.time_base or 0))
             if abs(seconds - timeline.duration) > 1 / timeline.fps:
                 problems.append(f"{seconds:.3f} s of sound instead of {float(timeline.duration):.3f} s")
+    if (number := _first_difference(_pictures([path]), _pictures(segments))) is not None:
+        problems.append(f"frame {number} is not the one that was rendered")
+    if sound is not None and _first_difference(_sounds(path), _sounds(sound)) is not None:
+        problems.append("its sound is not the one that was mixed")
     if problems:
         hint = "This is a fault of the program: please report it with the .otio file."
         raise VerificationError(f"came out wrong ({'; '.join(problems)}) and was not kept.", file=shown_as, hint=hint)
+
+
+def _first_difference(ones: Iterable[bytes], others: Iterable[bytes]) -> int | None:
+    """The number of the first that differs, or that one side lacks."""
+    pairs = enumerate(zip_longest(ones, others))
+    return next((number for number, (one, other) in pairs if one != other), None)
+
+
+def _pictures(paths: Iterable[Path]) -> Iterator[bytes]:
+    """The coded pictures in files, without the headers that FFmpeg repeats where it joins files."""
+    for path in paths:
+        with av.open(f"file:{path.absolute()}") as container:
+            for packet in container.demux(container.streams.video[0]):
+                if packet.size:
+                    yield b"".join(unit for unit in _units(bytes(packet)) if unit[0] & 0x1F not in _H264_HEADERS)
+
+
+def _units(packet: bytes) -> Iterator[bytes]:
+    """The NAL units of H.264 in a packet of MP4 (ISO/IEC 14496-15): each behind its length in four bytes."""
+    position = 0
+    while position + 4 < len(packet):
+        end = position + 4 + int.from_bytes(packet[position : position + 4], "big")
+        yield packet[position + 4 : end] or b"\0"
+        position = end
+
+
+def _sounds(path: Path) -> Iterator[bytes]:
+    """The packets of a file's sound."""
+    with av.open(f"file:{path.absolute()}") as container:
+        yield from (bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size)
 
 
 def _arguments(timeline: Timeline, sound: Path | None, output: Path) -> list[str]:

@@ -11,7 +11,7 @@ from montage_ai.models.library import PACKAGES
 from montage_ai.models.self_check import check_captions
 from montage_ai.tasks.pictures import AGAIN, FRAMES, PackTravels, PictureTask, read_pictures
 from montage_ai.tasks.ready import ready
-from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Variant
+from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Promise, Variant
 
 _CAPTIONS = "captions"
 _LONGEST = 1000  # characters of one that is believed
@@ -57,8 +57,14 @@ class Only(PackTravels):
             raise TaskError(f"There are {len(captions)} pictures, not {self.task.count}.", hint=AGAIN)
         return Payload(data={_CAPTIONS: captions})
 
+    @property
+    def promise(self) -> Promise:
+        return Promise(frozenset(), 0)
+
+    def check(self, computed: Payload) -> None:
+        read_captions(computed, self.task.count)
+
     def finish(self, payload: Payload, folder: Path) -> Payload:
-        read_captions(payload, self.task.count)
         return payload
 
 

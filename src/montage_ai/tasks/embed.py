@@ -13,10 +13,11 @@ from montage_ai.models.library import PACKAGES
 from montage_ai.models.self_check import check
 from montage_ai.tasks.pictures import AGAIN, FRAMES, PackTravels, PictureTask, read_pictures
 from montage_ai.tasks.ready import ready
-from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Variant
+from montage_ai.tasks.task import Line, Needs, OnFraction, Payload, Prior, Promise, Variant
 
 VECTORS = "vectors.f16"
 
+_WIDEST = 4096  # numbers of a vector
 _TOLD = 16  # pictures between two words of how far it is
 
 
@@ -63,8 +64,14 @@ class Only(PackTravels):
         path.write_bytes(vectors.tobytes())
         return Payload(files={VECTORS: path}, data={"width": vectors.shape[1]})
 
+    @property
+    def promise(self) -> Promise:
+        return Promise(frozenset({VECTORS}), 2 * _WIDEST * self.task.count)
+
+    def check(self, computed: Payload) -> None:
+        read_vectors(computed, self.task.count)
+
     def finish(self, payload: Payload, folder: Path) -> Payload:
-        read_vectors(payload, self.task.count)
         return payload
 
 

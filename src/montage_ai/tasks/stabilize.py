@@ -11,19 +11,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from montage_ai.errors import TaskError
+from montage_ai.errors import TaskError, VerificationError
 from montage_ai.media import vidstab
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.cut import cut_pictures
-from montage_ai.media.ffmpeg import run_ffmpeg, run_first_that_works
+from montage_ai.media.ffmpeg import first_run_that_works, run_ffmpeg
 from montage_ai.media.filters import square_pixels, square_size, to_sdr, whole_frames
+from montage_ai.media.likeness import check_alike, check_decodes, count_pictures
 from montage_ai.media.probe import MediaInfo, probe
 from montage_ai.media.stretch import Stretch, seek_margin, sound_maps
-from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Task, Variant, Work
+from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Promise, Task, Variant, Work
 
 MOTIONS = "motions.json"
 CLIP = "clip.mp4"
@@ -33,6 +34,10 @@ _DETECT_SHARE = 0.4  # of the time that a whole clip takes
 _WHOLE = 3.5  # times the work of detection is a whole clip's
 _PACE = Line(0.1, 0.004)  # seconds a frame and megapixel
 _A_FRAME = 60  # bytes of a frame's motion
+_MOST_A_FRAME = 200  # bytes of a frame's motion, at most
+_MOST_A_MEGAPIXEL = 1_500_000  # bytes of a frame and megapixel of a steadied clip, at most: as much as it has undone
+_MARGIN = 1_000_000  # bytes
+_COUNTED = 0.05  # of a clip's frames: how far what is counted and what is decoded may be apart
 _CUT, _PROXY = "cut.mov", "proxy.mp4"
 _PROXY_WIDTH = 960  # pixels: at 640 twice as much jitter is left
 _PROXY_BYTES = 12_000  # of a proxy's frame and megapixel
@@ -89,8 +94,28 @@ class _Stabilizing(Variant):
         """Units of work a frame and megapixel: a whole clip is transformed and encoded, too."""
         return 1.0 if self.task.deliver == "motion" else _WHOLE
 
+    @property
+    def promise(self) -> Promise:
+        seconds, pixels, _ = self.size()
+        motions = int(_MOST_A_FRAME * (seconds + 10) * float(probe(self.task.source.path).picture.fps))
+        if self.task.deliver == "motion":
+            return Promise(frozenset({MOTIONS}), _MARGIN + motions)
+        largest = int(_MOST_A_MEGAPIXEL * pixels) + 2 * self.task.source.path.stat().st_size  # its sound is in it
+        return Promise(frozenset({MOTIONS, CLIP}), _MARGIN + motions + largest, may_lack=frozenset({CLIP}))
+
+    def check(self, computed: Payload) -> None:
+        info = probe(self.task.source.path)
+        motions = read_checked_motions(self.task, info, computed, square_size(info.picture))
+        if (clip := computed.files.get(CLIP)) is not None:
+            check_steady_clip(self.task, info, motions, clip)
+        elif self.task.deliver == "clip" and _is_to_be_steadied(self.task, info, motions):
+            raise VerificationError("It lacks the steadied clip.")
+
     def finish(self, payload: Payload, folder: Path) -> Payload:
-        return payload
+        """What is said of the clip follows from its motions: it is not taken from another machine."""
+        info = probe(self.task.source.path)
+        motions = Motions.from_json(payload.files[MOTIONS].read_text(encoding="ascii"))
+        return Payload(files=payload.files, data=_described(self.task, info, motions))
 
 
 class Here(_Stabilizing):
@@ -185,6 +210,14 @@ class Proxy(_Stabilizing):
         (folder / MOTIONS).write_text(motions.to_json(), encoding="ascii")
         return Payload(files={MOTIONS: folder / MOTIONS})
 
+    @property
+    def promise(self) -> Promise:
+        return Promise(frozenset({MOTIONS}), super().promise.most_bytes)
+
+    def check(self, computed: Payload) -> None:
+        info = probe(self.task.source.path)
+        read_checked_motions(self.task, info, computed, _proxy_size(info))
+
     def finish(self, payload: Payload, folder: Path) -> Payload:
         info = probe(self.task.source.path)
         small = Motions.from_json(payload.files[MOTIONS].read_text(encoding="ascii"))
@@ -202,12 +235,54 @@ def _deliver(task: Stabilize, info: MediaInfo, motions: Motions, folder: Path, o
     path = folder / MOTIONS
     path.write_text(motions.to_json(), encoding="ascii")
     files = {MOTIONS: path}
-    shaking = shake(motions, float(info.picture.fps))
-    if task.deliver == "clip" and (task.always or shaking > SHAKY):
+    if task.deliver == "clip" and _is_to_be_steadied(task, info, motions):
         files[CLIP] = write_steady_clip(task, info, motions, folder, on_fraction)
-    return Payload(
-        files=files, data={"frames": len(motions.steps), "shake": shaking, "missing": _missing(task, info, motions)}
-    )
+    return Payload(files=files, data=_described(task, info, motions))
+
+
+def _is_to_be_steadied(task: Stabilize, info: MediaInfo, motions: Motions) -> bool:
+    return task.always or shake(motions, float(info.picture.fps)) > SHAKY
+
+
+def _described(task: Stabilize, info: MediaInfo, motions: Motions) -> dict[str, Any]:
+    """What is said of the stretch beside its motions."""
+    shaking = shake(motions, float(info.picture.fps))
+    return {"frames": len(motions.steps), "shake": shaking, "missing": _missing(task, info, motions)}
+
+
+def read_checked_motions(task: Stabilize, info: MediaInfo, computed: Payload, size: tuple[int, int]) -> Motions:
+    """The motions that another machine found in pictures of ``size``.
+
+    Raises ``VerificationError`` where they cannot be those of the stretch.
+    """
+    try:
+        text = computed.files[MOTIONS].read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        raise VerificationError("The camera's motions are no text.") from None
+    motions = Motions.from_json(text)
+    if (motions.width, motions.height) != size:
+        seen = f"{motions.width} by {motions.height}"
+        raise VerificationError(f"The camera's motions were seen in pictures of {seen}, not {size[0]} by {size[1]}.")
+    there = count_pictures(info, task.start, task.seconds)
+    apart = 0 if info.picture.interlaced else abs(len(motions.steps) - there)  # two fields may be two packets
+    if apart > 3 + _COUNTED * there:
+        raise VerificationError(f"There are motions of {len(motions.steps)} frames, and the clip has {there}.")
+    return motions
+
+
+def check_steady_clip(task: Stabilize, info: MediaInfo, motions: Motions, clip: Path) -> None:
+    """Raise ``VerificationError`` where a clip cannot be the steadied stretch."""
+    made = probe(clip)
+    size = square_size(info.picture)
+    if made.kind != "video" or (made.picture.width, made.picture.height) != size:
+        raise VerificationError(f"The clip is not a video of {size[0]} by {size[1]} pixels.", file=clip)
+    frames = count_pictures(made, Fraction(0), Fraction(0))
+    if abs(frames - len(motions.steps)) > 1 + _COUNTED * frames:
+        raise VerificationError(f"The clip has {frames} frames, not {len(motions.steps)}.", file=clip)
+    if info.audio is not None and made.audio is None:
+        raise VerificationError("The clip has lost its sound.", file=clip)
+    check_decodes(clip)
+    check_alike(clip, info, task.start)
 
 
 def _proxy_size(info: MediaInfo) -> tuple[int, int]:
@@ -259,7 +334,7 @@ def write_steady_clip(
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-b:a", "192k"),
         *("-movflags", "+faststart", "-f", "mp4", f"file:{output}"),
     ]
-    run_first_that_works(
+    first_run_that_works(
         [[*head, *sound, *tail] for sound in sound_maps(info)],
         cwd=folder,
         on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),

@@ -92,6 +92,26 @@ class Payload:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What ``compute`` gives, whatever the machine: files by name, of at most so many bytes together."""
+
+    files: frozenset[str]
+    most_bytes: int
+    may_lack: frozenset[str] = frozenset()
+    """Those of ``files`` that are not always there."""
+
+    def broken_by(self, sizes: Mapping[str, int]) -> str:
+        """What is wrong with files of these ``sizes`` in bytes, as a sentence; empty where nothing is."""
+        if missing := self.files - self.may_lack - sizes.keys():
+            return f"It lacks {', '.join(sorted(missing))}."
+        if unknown := sizes.keys() - self.files:
+            return f"It holds {', '.join(sorted(unknown))}, which nobody asked for."
+        if (total := sum(sizes.values())) > self.most_bytes:
+            return f"It has {total} bytes, and at most {self.most_bytes} are right."
+        return ""
+
+
 class Variant(ABC):
     """One way to do a task."""
 
@@ -107,6 +127,16 @@ class Variant(ABC):
     @abstractmethod
     def work(self) -> Work:
         """How large it is."""
+
+    @property
+    @abstractmethod
+    def promise(self) -> Promise:
+        """What ``compute`` gives."""
+
+    @abstractmethod
+    def check(self, computed: Payload) -> None:
+        """Look closely at what another machine says that ``compute`` gave: its digests are right, its content may be
+        anything. Raises ``VerificationError``."""
 
     @abstractmethod
     def prepare(self, folder: Path) -> Payload:

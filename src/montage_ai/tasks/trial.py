@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from montage_ai.errors import TaskError
-from montage_ai.tasks.task import InputFile, Line, OnFraction, Payload, Prior, Task, Variant, Work
+from montage_ai.errors import TaskError, VerificationError
+from montage_ai.tasks.task import InputFile, Line, OnFraction, Payload, Prior, Promise, Task, Variant, Work
 
 OUTPUT = "output.bin"
 
@@ -53,6 +53,18 @@ class Only(Variant):
     def work(self) -> Work:
         return Work(up=self.task.source.path.stat().st_size, units=max(self.task.seconds, 0.01), down=self.task.size)
 
+    @property
+    def promise(self) -> Promise:
+        return Promise(frozenset({OUTPUT}), self.task.size)
+
+    def check(self, computed: Payload) -> None:
+        """The first block is the one that follows from the source; so will be the rest."""
+        output, source = computed.files[OUTPUT], self.task.source.sha256
+        with output.open("rb") as file:
+            begins = file.read(_BLOCK)
+        if output.stat().st_size != self.task.size or begins != _block(self.task, source, 0):
+            raise VerificationError("The output does not follow from the input.", file=output)
+
     def prepare(self, folder: Path) -> Payload:
         return Payload(files={"source": self.task.source.path})
 
@@ -65,11 +77,15 @@ class Only(Variant):
         output = folder / OUTPUT
         with output.open("wb") as file:
             for start in range(0, self.task.size, _BLOCK):
-                block = hashlib.shake_128(f"{digest} {self.task.number} {start}".encode()).digest(_BLOCK)
-                file.write(block[: self.task.size - start])
+                file.write(_block(self.task, digest, start))
         if output.stat().st_size != self.task.size:
             raise TaskError("was not written whole.", file=output)
         return Payload(files={OUTPUT: output}, data={"source": digest})
 
     def finish(self, payload: Payload, folder: Path) -> Payload:
         return payload
+
+
+def _block(task: Trial, digest: str, start: int) -> bytes:
+    """The output's bytes from ``start`` on, for a source with this ``digest``."""
+    return hashlib.shake_128(f"{digest} {task.number} {start}".encode()).digest(_BLOCK)[: task.size - start]

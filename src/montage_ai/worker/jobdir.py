@@ -53,6 +53,7 @@ class StagedFile(_Record):
     size: Size
     path: AnyPath | None = None
     mtime_ns: int = 0
+    ctime_ns: int = 0
 
     def elsewhere(self) -> StagedFile:
         """The same as a worker on another machine finds it: among its inputs, by content."""
@@ -198,7 +199,8 @@ def stage_in_place(path: Path, digest: str | None) -> StagedFile:
     found = digest_of(path)
     if digest is not None and found != digest:
         raise TaskError("has changed since it was looked at.", file=path, hint="Run the command again.")
-    return StagedFile(sha256=found, size=stat.st_size, path=path.absolute(), mtime_ns=stat.st_mtime_ns)
+    times = {"mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}
+    return StagedFile(sha256=found, size=stat.st_size, path=path.absolute(), **times)
 
 
 def _read(path: Path, kind: type[R]) -> R | None:
@@ -214,5 +216,6 @@ def _is_the_same(path: Path, staged: StagedFile) -> bool:
         return False
     stat = path.stat()
     if staged.path is not None:
-        return (stat.st_size, stat.st_mtime_ns) == (staged.size, staged.mtime_ns)
+        same = (stat.st_size, stat.st_mtime_ns) == (staged.size, staged.mtime_ns)
+        return same and staged.ctime_ns in (0, stat.st_ctime_ns)
     return stat.st_size == staged.size and sha256(path) == staged.sha256

@@ -7,7 +7,15 @@ from abc import abstractmethod
 
 import anyio
 
-from montage_ai.errors import DiskFullError, MissingExtraError, RemoteError, RuntimeLostError, TaskError, UnsuitedError
+from montage_ai.errors import (
+    DiskFullError,
+    MissingExtraError,
+    RemoteError,
+    RuntimeLostError,
+    TaskError,
+    UnsuitedError,
+    WrongResultError,
+)
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.worker.jobdir import Result
@@ -16,6 +24,7 @@ from montage_ai.worker.machine import Machine
 _UNSUITED = {kind.__name__ for kind in (DiskFullError, MissingExtraError, UnsuitedError)}
 """What a worker there tells of its machine, rather than of the job."""
 
+_LONGEST = 7 * 86_400.0  # seconds that a job may say it took: more is not believed
 _MARGIN = 200_000_000  # bytes that must be free beyond what a job brings
 
 
@@ -40,9 +49,13 @@ class FarExecutor(Executor[Attempted]):
             result.raise_error()
         except RemoteError as error:  # of the other machine's own making: not about how we reach it
             raise TaskError(error.what, file=error.file, hint=error.hint) from error
+        sizes = {name: output.size for name, output in result.outputs.items()}
+        if broken := work.variant.promise.broken_by(sizes):  # before anything of it is brought here
+            raise WrongResultError(f"{self.name} gave a result that cannot be right. {broken}", file=work.task.about)
         work.directory.outputs.mkdir(parents=True, exist_ok=True)
         work.directory.expect(result)
-        return result.seconds if result.seconds > anyio.current_time() - began else None
+        longer = anyio.current_time() - began < result.seconds < _LONGEST
+        return result.seconds if longer else None
 
     @staticmethod
     def expected(work: Attempted) -> Result:

@@ -45,12 +45,16 @@ list() { # DIGEST SIZE
 }
 """
 
+# A copy is verified, not the file that another program that sends the same may be writing to.
 _SETTLE = """\
 wrong=
 settle() { # DIGEST_OF_FILE PART DIGEST
   cd blobs/$1.parts || exit 3
-  if [ -f $2.new ] && [ "$(digest $2.new)" = $3 ]; then mv -f $2.new $2
-  elif [ -f $2.new ]; then rm -f $2.new; wrong=yes; echo $2 $1; fi
+  if [ -f $2.new ]; then
+    cp $2.new $2.$$ || exit 5
+    if [ "$(digest $2.$$)" = $3 ]; then mv -f $2.$$ $2; rm -f $2.new
+    else rm -f $2.$$ $2.new; wrong=yes; echo $2 $1; fi
+  fi
   cd ../..
 }
 """
