@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from montage_ai import config
 from montage_ai.api.insight import look_into
 from montage_ai.api.outputs import FilmFiles
@@ -29,7 +31,7 @@ from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
 from montage_ai.render.sources import open_sources
 
-_GRID_VERSION = 1
+_GRID_VERSION = 2
 _SHORTEST_MUSIC = 0.5
 _LISTENING, _PLANNING = "Listening to the music", "Choosing the shots"
 
@@ -75,6 +77,7 @@ def make_montage(
     if brief.lut is not None:
         read_cube(brief.lut)
     check_mode(offload)
+    config.cache_limit()  # what it says wrong is said now, and not once the film is made
     if not plan_only:
         files.check(force=force, sources=[track, *_sources(places)])
     with Library(config.data_dir()) as library:
@@ -126,13 +129,20 @@ def listen(track: Path, library: Library, emit: Emit) -> tuple[BeatGrid, Source]
     if not track.is_file():
         raise UserError("is not a file.", file=track, hint="Name a piece of music with --music.")
     digest = library.digest(track)
-    note = library.note("beat_grid", digest, _GRID_VERSION)
-    grid = BeatGrid.model_validate_json(note) if note else _heard(track, digest, library, emit)
+    grid = _known_grid(library.note("beat_grid", digest, _GRID_VERSION)) or _heard(track, digest, library, emit)
     if grid.duration < _SHORTEST_MUSIC:
         raise MediaError(f"is only {grid.duration:.2f} s long.", file=track, hint="Give a longer piece of music.")
     if grid.source != "beats":
         emit(Notice("warning", grid.reason, track))
     return grid, Source(path=track.absolute(), sha256=digest)
+
+
+def _known_grid(note: str | None) -> BeatGrid | None:
+    """The grid in a note; None where there is none that can be read."""
+    try:
+        return BeatGrid.model_validate_json(note) if note else None
+    except ValidationError:
+        return None
 
 
 def _heard(track: Path, digest: str, library: Library, emit: Emit) -> BeatGrid:

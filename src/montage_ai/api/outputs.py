@@ -101,8 +101,12 @@ def check_target(path: Path, sources: Sequence[Path]) -> None:
 
     Its folder is made. Raises ``UserError``.
     """
+    with telling_disk_errors(path):
+        path.exists()  # a name may be too long
     if path.is_dir():
         raise UserError("is a folder.", file=path, hint="Name a file, like film.mp4.")
+    if path.exists() and not path.is_file():
+        raise UserError("is not a file, but a pipe or a device.", file=path, hint="Name a file, like film.mp4.")
     if path.suffix.lower() not in _SUFFIXES:
         raise UserError("is not the name of a film.", file=path, hint="Name an .mp4 file.")
     if path.exists() and any(source.exists() and path.samefile(source) for source in sources):

@@ -33,6 +33,7 @@ def render_timeline(
     timeline = read_otio(Path(otio))
     files = FilmFiles(Path(output))
     check_mode(offload)
+    config.cache_limit()
     files.check(force=force, sources=[source.path for source in _sources(timeline)], with_timeline=False)
     return _render(timeline, files, f"as {Path(otio).name} says", offload, emit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from montage_ai.api.outputs import FilmFiles
@@ -70,8 +71,10 @@ def _peaks(timeline: Timeline, library: Library) -> list[float]:
     """The waveform of the music; remembered, so that a second run decodes nothing."""
     if timeline.music is None:
         return []
-    if note := library.note("waveform", timeline.music.sha256, 1):
-        return [float(value) for value in note.split()]
+    note = library.note("waveform", timeline.music.sha256, 1) or ""
+    with contextlib.suppress(ValueError):  # one that is damaged is made again
+        if known := [float(value) for value in note.split()]:
+            return known
     peaks = waveform(read_mono(timeline.music.path, _PEAKS_RATE, seconds=_LONGEST), _PEAKS_RATE)
     library.write_note("waveform", timeline.music.sha256, 1, " ".join(f"{peak:.3f}" for peak in peaks))
     return peaks

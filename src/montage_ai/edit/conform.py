@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,20 +35,43 @@ def read_otio(path: Path) -> Timeline:
     if not path.is_file():
         raise UserError("does not exist.", file=path, hint="Give the .otio file beside a film.")
     try:
-        return _timeline(otio.adapters.read_from_file(str(path), adapter_name="otio_json"))
+        _check_depth(path.read_text(encoding="utf-8"))
+        return _timeline(otio.adapters.read_from_file(str(path), adapter_name="otio_json"), path.absolute().parent)
     except _CannotRenderError as error:
         hint = "Change it in the editor that made it, and save it again."
         raise UserError(f"cannot be rendered: {error}.", file=path, hint=hint) from error
-    except (otio.exceptions.OTIOError, KeyError, AttributeError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         hint = "Give a .otio file that montage-ai wrote."
         raise UserError(f"is not a timeline of this program ({_first_line(error)}).", file=path, hint=hint) from error
+
+
+_UNREADABLE = (
+    *(otio.exceptions.OTIOError, KeyError, IndexError, AttributeError, ValueError, TypeError),
+    *(ArithmeticError, OSError, RecursionError),
+)
+_DEEPEST = 100
+
+
+def _check_depth(text: str) -> None:
+    """Raise ``ValueError`` for JSON that is nested deeper than any timeline: OpenTimelineIO dies of it."""
+    depth, inside = 0, False
+    for piece in re.finditer(r'\\.|["\[\]{}]', text):
+        if piece[0] == '"':
+            inside = not inside
+        elif not inside and piece[0] in "[{":
+            depth += 1
+            if depth > _DEEPEST:
+                raise ValueError("it is nested too deep")
+        elif not inside and piece[0] in "]}":
+            depth -= 1
 
 
 class _CannotRenderError(Exception):
     """An edit that this program has no picture for."""
 
 
-def _timeline(document: otio.schema.Timeline) -> Timeline:
+def _timeline(document: otio.schema.Timeline, folder: Path) -> Timeline:
+    """The film in ``document``, whose relative addresses count from ``folder``."""
     head = json.loads(document.metadata[KEY])
     if head["version"] != VERSION:
         raise ValueError(f"version {head['version']}, this program reads {VERSION}")
@@ -63,13 +87,13 @@ def _timeline(document: otio.schema.Timeline) -> Timeline:
                 raise _CannotRenderError("it begins with a transition")
             transitions[-1] = _transition(child, fps)
         else:
-            items.append(_item(child, fps))
+            items.append(_item(child, fps, folder))
             transitions.append(None)
-    fields = head["timeline"] | {"items": items, "transitions": transitions[:-1], "music": _music(document)}
+    fields = head["timeline"] | {"items": items, "transitions": transitions[:-1], "music": _music(document, folder)}
     return Timeline.model_validate(fields)
 
 
-def _item(child: otio.core.Item, fps: Fraction) -> Item:
+def _item(child: otio.core.Item, fps: Fraction, folder: Path) -> Item:
     if not isinstance(child, otio.schema.Clip):
         where = child.range_in_parent().start_time.to_seconds()
         raise _CannotRenderError(f"there is a {type(child).__name__.lower()} at {where:.2f} s, where a clip is needed")
@@ -78,7 +102,7 @@ def _item(child: otio.core.Item, fps: Fraction) -> Item:
         raise _CannotRenderError(f"{child.name} is switched off, which would leave a gap")
     if _speed(child) != (float(ours.speed) if ours else 1.0):
         raise _CannotRenderError(f"the speed of {child.name} was changed")
-    path = _path(child)
+    path = _path(child, folder)
     span = child.trimmed_range()
     if ours is not None and path == ours.clip.path.absolute():
         clip = ours.clip
@@ -114,7 +138,7 @@ def _transition(child: otio.schema.Transition, fps: Fraction) -> Transition | No
     return Transition(kind="dissolve", frames=frames)
 
 
-def _music(document: otio.schema.Timeline) -> Source | None:
+def _music(document: otio.schema.Timeline, folder: Path) -> Source | None:
     """The first clip of the first audio track: it plays from its beginning."""
     tracks = [track for track in document.audio_tracks() if track.enabled and len(track)]
     if not tracks:
@@ -122,12 +146,12 @@ def _music(document: otio.schema.Timeline) -> Source | None:
     clip = tracks[0][0]
     if len(tracks) > 1 or len(tracks[0]) > 1 or abs(clip.trimmed_range().start_time.to_seconds()) > _SAME:
         raise _CannotRenderError("its sound was edited: one piece of music from its beginning is needed")
-    path = _path(clip)
+    path = _path(clip, folder)
     ours = Source.model_validate_json(clip.metadata[KEY]) if KEY in clip.metadata else None
     return ours if ours and path == ours.path.absolute() else Source(path=path, sha256=_digest(path))
 
 
-def _path(clip: otio.schema.Clip) -> Path:
+def _path(clip: otio.schema.Clip, folder: Path) -> Path:
     reference = clip.media_reference
     if not isinstance(reference, otio.schema.ExternalReference):
         raise _CannotRenderError(f"the medium of {clip.name!r} is missing")
@@ -136,7 +160,7 @@ def _path(clip: otio.schema.Clip) -> Path:
         return Path(url2pathname(parts.path)).absolute()
     if len(parts.scheme) > 1:  # one letter is a drive
         raise _CannotRenderError(f"{reference.target_url} is not a file")
-    return Path(unquote(reference.target_url)).absolute()
+    return (folder / unquote(reference.target_url)).absolute()
 
 
 def _speed(clip: otio.schema.Clip) -> float:

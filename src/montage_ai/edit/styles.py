@@ -99,6 +99,8 @@ def load_style(name: str) -> Style:
     """
     given = Path(name)
     if given.suffix == ".toml":
+        if given.exists() and not given.is_file():
+            raise UserError("is not a file.", file=name, hint="Give the path of a .toml file.")
         return _read(given)
     for folder in _folders():
         for file in folder.iterdir():

@@ -86,16 +86,16 @@ class Transition(_Part):
 class Timeline(_Part):
     """A film. ``transitions[k]`` joins item k and item k + 1; None is a cut."""
 
-    fps: Fraction = Field(gt=0)
-    width: int = Field(ge=16, multiple_of=2)
-    height: int = Field(ge=16, multiple_of=2)
+    fps: Fraction = Field(gt=0, le=1000)
+    width: int = Field(ge=16, le=16_384, multiple_of=2)
+    height: int = Field(ge=16, le=16_384, multiple_of=2)
     items: tuple[Item, ...] = Field(min_length=1)
     transitions: tuple[Transition | None, ...] = ()
     music: Source | None = None
     sound: Sound = "music"
     quality: Quality = "standard"
-    opening_fade: float = Field(0.0, ge=0)
-    closing_fade: float = Field(0.0, ge=0)
+    opening_fade: float = Field(0.0, ge=0, le=3600)
+    closing_fade: float = Field(0.0, ge=0, le=3600)
     style: str = ""
 
     @model_validator(mode="after")

@@ -13,8 +13,11 @@ Several programs may use one library at once (WAL). A library with a newer schem
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 from montage_ai.footage.clip import Clip, ClipFacts, unpacked_clip
 from montage_ai.footage.footage_analyzer import ANALYSIS_VERSION, Analysis
@@ -85,9 +88,13 @@ class Library:
         row = self._db.one("SELECT facts, arrays FROM clips WHERE sha256 = ? AND version = ?", digest, ANALYSIS_VERSION)
         if row is None:
             return None
-        facts = ClipFacts.model_validate_json(row[0])
+        try:
+            facts = ClipFacts.model_validate_json(row[0])
+            clip = unpacked_clip(facts, row[1])
+        except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile, zlib.error):
+            return None  # what is damaged is as if it were not known: it is found out again
         facts = facts.model_copy(update={"info": facts.info.model_copy(update={"path": path})})
-        return unpacked_clip(facts, row[1])
+        return replace(clip, facts=facts)
 
     def has(self, digest: str) -> bool:
         """Whether a clip with this content has been analysed."""

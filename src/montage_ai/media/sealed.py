@@ -12,6 +12,28 @@ from montage_ai.media.files import publishing, sha256, write_atomically
 _SUFFIX = ".sha256"
 
 
+def write_seal(path: Path, digest: str | None = None) -> None:
+    """Seal what is called ``path`` now, whose SHA-256 is ``digest`` where that is known."""
+    write_atomically(_seal_of(path), digest or sha256(path), durable=False)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether ``path`` is what was sealed; both are then marked as used."""
+    seal = _seal_of(path)
+    try:
+        if seal.read_text(encoding="ascii") != sha256(path):
+            return False
+        for file in (path, seal):
+            os.utime(file)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(path.name + _SUFFIX)
+
+
 class SealedFiles:
     """The files in ``folder``, which is made if it is not there. Several programs may use it at once."""
 
@@ -24,16 +46,11 @@ class SealedFiles:
         return self.folder / name
 
     def find(self, name: str) -> Path | None:
-        """The file called ``name``, verified and marked as used; one that is not what was written is removed."""
-        path, seal = self.path(name), self._seal(name)
-        try:
-            if seal.read_text(encoding="ascii") == sha256(path):
-                for file in (path, seal):
-                    os.utime(file)
-                return path
-        except (OSError, UnicodeDecodeError):
-            pass
-        for file in (seal, path):
+        """The file called ``name``, verified; one that is not what was written is removed."""
+        path = self.path(name)
+        if is_sealed(path):
+            return path
+        for file in (_seal_of(path), path):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
         return None
@@ -47,7 +64,4 @@ class SealedFiles:
         with publishing(self.path(name), durable=False) as draft:
             yield draft
             digest = sha256(draft)
-        write_atomically(self._seal(name), digest, durable=False)
-
-    def _seal(self, name: str) -> Path:
-        return self.folder / f"{name}{_SUFFIX}"
+        write_seal(self.path(name), digest)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai.errors import VerificationError
+from montage_ai.media.sealed import is_sealed, write_seal
 from montage_ai.processes import is_alive
 from montage_ai.tasks.task import Payload
 from montage_ai.worker.jobdir import JobDir, Result
@@ -29,7 +30,7 @@ class ResultCache:
     def find(self, key: str) -> Payload | None:
         """The outputs remembered by ``key``, verified; None where there are none."""
         entry = JobDir(self.folder / key)
-        result = entry.result()
+        result = entry.result() if is_sealed(entry.path / "result.json") else None
         if result is None:
             return None
         with contextlib.suppress(OSError):  # only its place in the order of use
@@ -44,6 +45,7 @@ class ResultCache:
             for name, path in outputs.files.items():
                 shutil.copyfile(path, draft.outputs / name)
             draft.write_result(Result(outputs=draft.measure_outputs(), data=dict(outputs.data)))
+            write_seal(draft.path / "result.json")
             return self._publish(draft, key)
         finally:
             shutil.rmtree(draft.path, ignore_errors=True)
