@@ -48,7 +48,7 @@ _PROGRESS = "on_progress"
 _GIGABYTE = 1_000_000_000
 _KEPT_IDLE = 8
 _LOG_TAIL = 2000  # bytes of what a child wrote before it died
-_ENVIRONMENT = ("MONTAGE_AI_FFMPEG", "PATH")  # what a warm child must agree with us about
+_ENVIRONMENT = ("MONTAGE_AI_FFMPEG", "PATH", "PYTHONPATH")  # what a warm child must agree with us about
 _HINT = "It may be damaged: export or save it again, or leave it out."
 
 _is_expendable = False

@@ -16,7 +16,7 @@ from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import first_run_that_works
 from montage_ai.media.files import publishing, sha256
 from montage_ai.media.probe import probe
-from montage_ai.media.stretch import sound_maps
+from montage_ai.media.stretch import origin_arguments, sound_maps
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader, OnProgress
 from montage_ai.offload.places import Mode
@@ -182,5 +182,5 @@ def _copy(source: Path, target: Path) -> None:
     encoded = ["-fps_mode", "passthrough", *picture]
     *with_sound, silent = sound_maps(info)
     ways = [[*sound, *how] for how in (["-c", "copy"], encoded) for sound in with_sound or [silent]]
-    tail = ["-map_metadata", "0", f"file:{target}"]
+    tail = [*origin_arguments(info), f"file:{target}"]
     first_run_that_works([[*read, *way, *tail] for way in [*ways, [*silent, *encoded]]], about=source)

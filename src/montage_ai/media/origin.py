@@ -31,7 +31,7 @@ def video_location(metadata: Mapping[str, str]) -> Location | None:
 
 def video_taken(metadata: Mapping[str, str]) -> str | None:
     """From a container's metadata."""
-    return _as_iso(metadata.get("creation_time", ""))
+    return _as_iso(metadata.get("creation_time", "").partition(";")[0])  # FFmpeg joins what is said twice
 
 
 def moment_of(taken: str) -> datetime:

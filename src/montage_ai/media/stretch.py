@@ -84,6 +84,11 @@ def seek(container: av.container.InputContainer, info: MediaInfo, aim: Fraction)
     container.seek(int((origin + info.picture.offset + aim) * av.time_base))
 
 
+def origin_arguments(info: MediaInfo) -> list[str]:
+    """FFmpeg's arguments that make a copy say when and where the clip was taken."""
+    return ["-map_metadata", "0", *(["-metadata", f"creation_time={info.taken}"] if info.taken else [])]
+
+
 def sound_maps(info: MediaInfo) -> list[list[str]]:
     """FFmpeg's arguments that take a clip's sound along: all of it, else what is heard, else none.
 

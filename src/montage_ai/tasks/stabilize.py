@@ -23,7 +23,7 @@ from montage_ai.media.ffmpeg import first_run_that_works, run_ffmpeg
 from montage_ai.media.filters import square_pixels, square_size, to_sdr, whole_frames
 from montage_ai.media.likeness import check_alike, check_decodes, count_pictures
 from montage_ai.media.probe import MediaInfo, probe
-from montage_ai.media.stretch import Stretch, seek_margin, sound_maps
+from montage_ai.media.stretch import Stretch, origin_arguments, seek_margin, sound_maps
 from montage_ai.tasks.task import InputFile, Line, Needs, OnFraction, Payload, Prior, Promise, Task, Variant, Work
 
 MOTIONS = "motions.json"
@@ -330,7 +330,7 @@ def write_steady_clip(
     output = folder / CLIP
     head = ["-loglevel", "error", *stretch.input_arguments(), "-map", f"0:{stretch.stream}"]
     tail = [
-        *("-sn", "-dn", "-map_metadata", "0", "-fps_mode", "passthrough", "-vf", filters),
+        *("-sn", "-dn", *origin_arguments(info), "-fps_mode", "passthrough", "-vf", filters),
         *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-b:a", "192k"),
         *("-movflags", "+faststart", "-f", "mp4", f"file:{output}"),
     ]
