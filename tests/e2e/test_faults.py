@@ -260,6 +260,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, plain: Path, music: Path, kind
 
     pipe = tmp_path / ("a.toml" if kind == "style" else "film.mp4")
     os.mkfifo(pipe)
+    style = str(pipe) if kind == "style" else "dynamic"
+
+    def make() -> None:
+        montage_ai.make_montage([plain], music, tmp_path / "film.mp4", brief=Brief(style=load_style(style)))
+
     with pytest.raises(MontageError, match="not a file"):
-        style = load_style(str(pipe)) if kind == "style" else load_style("dynamic")
-        montage_ai.make_montage([plain], music, tmp_path / "film.mp4", brief=Brief(style=style))
+        make()
