@@ -32,6 +32,7 @@ PARTS = {
     "searching": "finding moments by a model, wherever it looks",
     "colab": "Colab by cgpu, beside the client's own ways",
     "cluster": "a Ray cluster that loses a node",
+    "robustness": "bad files, damaged caches, hostile data, impatient hands",
     "offloading": "jobs: their overhead, their list, their predictions",
 }
 

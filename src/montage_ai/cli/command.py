@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
@@ -17,6 +18,8 @@ from montage_ai.errors import MontageError
 P = ParamSpec("P")
 
 INTERRUPTED = 130
+
+_LOST = 1.0  # seconds after which an interrupt that nobody handles was lost
 
 # Typer brings a click of its own, or uses the one that is installed: this is that one's.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -107,12 +110,47 @@ def _end_cleanly_when_told() -> None:
     """End on SIGTERM and SIGHUP as on Ctrl-C: children ended, drafts removed."""
 
     def end(number: int, frame: FrameType | None) -> None:
+        _insist(number)
         raise Ended(number)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _insist(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
 
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows knows but one of them
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, end)
+
+
+def _insist(number: int) -> None:
+    """Send a signal again that was lost: Python drops what is raised in destructors and callbacks of its libraries.
+
+    What is cleaning up after an interrupt is left alone.
+    """
+    main = threading.main_thread().ident
+
+    def look() -> None:
+        if main is not None and not _is_ending(sys._current_exceptions().get(main)):
+            signal.pthread_kill(main, number)
+
+    if hasattr(signal, "pthread_kill"):
+        timer = threading.Timer(_LOST, look)
+        timer.daemon = True
+        timer.start()
+
+
+def _is_ending(handled: Any) -> bool:
+    """Whether what a thread handles just now (as ``sys._current_exceptions`` says) came of an interrupt."""
+    error = handled[1] if isinstance(handled, tuple) else handled  # Python 3.11 says more than the ones after it
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return True
+        error = error.__context__
+    return False
 
 
 def _tell(error: MontageError, *, exit_code: int, as_json: bool) -> None:

@@ -211,13 +211,26 @@ class Offloader:
 
     def _started(self) -> tuple[BlockingPortal, Scheduler[Attempted]]:
         """The thread that works, which begins now if it has not."""
-        if self._portal is None or self._scheduler is None:
-            self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
-            self._scheduler = self._portal.call(self._make_scheduler)
-            serving = self._portal.start_task_soon(self._serve, self._scheduler)
-            serving.add_done_callback(self._give_up)
-            self._stack.callback(serving.cancel)
+        if self._portal is None:
+            # Another thread starts it: Ctrl-C, which comes to the main one, must not fall between two of the steps.
+            starter = threading.Thread(target=self._start, name="offloader")
+            starter.start()
+            try:
+                starter.join()
+            except BaseException:
+                starter.join()
+                raise
+        assert self._portal is not None
+        assert self._scheduler is not None
         return self._portal, self._scheduler
+
+    def _start(self) -> None:
+        portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+        scheduler = portal.call(self._make_scheduler)
+        serving = portal.start_task_soon(self._serve, scheduler)
+        serving.add_done_callback(self._give_up)
+        self._stack.callback(serving.cancel)
+        self._portal, self._scheduler = portal, scheduler
 
     def _give_up(self, serving: Future[None]) -> None:
         """Should the scheduler end by itself (no more can be recorded, or a fault), nobody waits for ever."""
