@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +55,40 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="nonsense"):
         montage_ai.nonsense  # noqa: B018
+
+
+def test_what_came_of_an_interrupt_is_known_as_such() -> None:
+    from montage_ai.cli.command import _is_ending
+
+    while_cleaning_up = ValueError("a file is in the way")
+    while_cleaning_up.__context__ = KeyboardInterrupt()
+    assert _is_ending(while_cleaning_up)
+    assert _is_ending((ValueError, while_cleaning_up, None))
+    assert not _is_ending(None)
+    assert not _is_ending((None, None, None))
+    assert not _is_ending(ValueError("of another kind"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has other signals")
+def test_an_interrupt_that_python_drops_comes_again(tmp_path: Path) -> None:
+    """Python prints what is raised in a destructor, and goes on."""
+    script = """
+import os, signal, sys, time
+from montage_ai.cli.command import _end_cleanly_when_told
+_end_cleanly_when_told()
+class Deaf:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+deaf = Deaf()
+del deaf
+print("went on", flush=True)
+try:
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("came again", flush=True)
+    time.sleep(1.5)
+    print("cleaned up", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split("\n")[:3] == ["went on", "came again", "cleaned up"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -212,3 +213,41 @@ class TestEdits:
         with pytest.raises(UserError, match="cannot be rendered") as caught:
             edited(film([item(30), item(30)]), tmp_path, change)
         assert said[edit] in str(caught.value)
+
+
+HOSTILE: dict[str, Callable[[str], str]] = {
+    "nested deep": lambda text: text.replace('"metadata":', f'"deep": {"[" * 20_000}{"]" * 20_000}, "metadata":', 1),
+    "an infinite start": lambda text: text.replace('"value": 0.0', '"value": Infinity'),
+    "a rate of 0": lambda text: text.replace('"rate": 25.0', '"rate": 0.0'),
+    "a rate that is no number": lambda text: text.replace('"rate": 25.0', '"rate": NaN'),
+    "a fade without an end": lambda text: text.replace('\\"closing_fade\\":0.0', '\\"closing_fade\\":1e308'),
+    "an endless address": lambda text: re.sub(r'"target_url": "[^"]*"', f'"target_url": "{"x" * 5000}"', text),
+    "no JSON": lambda text: text[: len(text) // 2],
+    "a list": lambda text: f"[{text}]",
+    "nothing": lambda text: "",
+    "not text": lambda text: "\ud800",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_timeline_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "film.otio"
+    write_otio(film([item(), item()]), path)
+    text = path.read_text(encoding="utf-8")
+    hostile = HOSTILE[kind](text)
+    assert hostile != text
+    path.write_bytes(hostile.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError):
+        read_otio(path)
+
+
+def test_relative_addresses_count_from_the_timeline_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "clip.mp4").write_bytes(b"a clip")
+    path = tmp_path / "project" / "film.otio"
+    write_otio(film([item()]), path)
+    document = otio.adapters.read_from_file(str(path))
+    document.video_tracks()[0][0].media_reference.target_url = "clip.mp4"
+    otio.adapters.write_to_file(document, str(path))
+    monkeypatch.chdir(tmp_path)
+    assert read_otio(path).items[0].clip.path == tmp_path / "project" / "clip.mp4"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from montage_ai.edit.brief import Brief, Exclusion, Pin
+from montage_ai.edit.brief import Brief, Exclusion, Pin, names_clip
 from montage_ai.edit.film import Plan, plan_film
 from montage_ai.edit.formats import film_rate
 from montage_ai.edit.free import TINY
@@ -337,3 +337,10 @@ def test_neighbours_are_brought_together_in_brightness(make_clip: MakeClip, grid
     joined = [item for item, before in zip(items[1:], items, strict=False) if before.clip != item.clip]
     assert all(item.grade.exposure > 0 for item in joined if item.clip.path.stem == "dim")
     assert all(item.grade.exposure < 0 for item in joined if item.clip.path.stem == "bright")
+
+
+@pytest.mark.parametrize("asked", ["Caf\u00e9.mp4", "Cafe\u0301.mp4", "Caf\u00e9", "trip/Cafe\u0301.mp4"])
+@pytest.mark.parametrize("called", ["Caf\u00e9.mp4", "Cafe\u0301.mp4"])
+def test_a_clip_is_named_however_its_accents_are_written(asked: str, called: str) -> None:
+    assert names_clip(asked, Path("/footage/trip") / called)
+    assert not names_clip("Cafe.mp4", Path("/footage/trip") / called)

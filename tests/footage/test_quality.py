@@ -128,3 +128,16 @@ def test_real_footage_is_shaky_where_it_was_held_in_the_hand(shared: Path) -> No
         return float(np.median(judge(clip).shake))
 
     assert shake("parking_lot_static.mp4") < SHAKY < shake("rooftop_shaky_handheld.mp4")
+
+
+def test_shake_is_told_by_time_and_not_by_frames() -> None:
+    """The same path, seen by a camera and by a recorder that leaves out two frames of three, with a pause."""
+    rng, fps = np.random.default_rng(1), 30.0
+    times = np.arange(300) / fps
+    path = np.cumsum(0.001 * rng.normal(size=300))
+    kept = np.flatnonzero(np.arange(300) % 3 == 0)
+    paused = times[kept] + np.where(kept > 150, 20.0, 0.0)
+    whole = path_shake(times, np.diff(path, prepend=0).astype(np.float32), np.zeros(300, np.float32), fps)
+    some = path_shake(paused, np.diff(path[kept], prepend=0).astype(np.float32), np.zeros(100, np.float32), 10.0)
+    assert np.median(some) == pytest.approx(np.median(whole), rel=0.5)
+    assert some.max() < 3 * whole.max()

@@ -75,3 +75,19 @@ def test_no_look_crushes_the_picture(style: str) -> None:
     out = apply_grade(GREYS, load_style(style).look).mean(axis=1)
     assert out[4] > 0.02
     assert out[-4] < 0.995
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *("LUT_3D_SIZE 0", "LUT_3D_SIZE 1", "LUT_3D_SIZE -2", "LUT_3D_SIZE 100000"),
+        *("LUT_3D_SIZE 2\nDOMAIN_MIN 1 1 1\nDOMAIN_MAX 0 0 0", "LUT_3D_SIZE 2\nDOMAIN_MAX nan nan nan"),
+    ],
+)
+def test_a_cube_that_would_give_no_picture_is_refused(tmp_path: Path, head: str) -> None:
+    (tmp_path / "a.cube").write_text(head + "\n" + "0 0 0\n" * 8)
+    with pytest.raises(MediaError, match=r"not a 3D \.cube"):
+        read_cube(tmp_path / "a.cube")
+    (tmp_path / "b.cube").write_text("LUT_3D_SIZE 2\n" + "0 0 0\n" * 7 + "-nan 0 0\n")
+    with pytest.raises(MediaError, match=r"not a 3D \.cube"):
+        read_cube(tmp_path / "b.cube")

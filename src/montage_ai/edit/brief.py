@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from fractions import Fraction
 from pathlib import Path
 
@@ -81,8 +82,11 @@ class Brief(_Part):
 
 
 def names_clip(name: str, path: Path) -> bool:
-    """Whether a user's ``name`` (a path, a file name, or that without its suffix) means the file at ``path``."""
-    given = Path(name).expanduser()
-    if given.name != name:
-        return given.absolute() == path.absolute() or path.absolute().parts[-len(given.parts) :] == given.parts
-    return name in (path.name, path.stem)
+    """Whether a user's ``name`` (a path, a file name, or that without its suffix) means the file at ``path``.
+
+    Letters with accents are the same however a system writes them: keyboards and the Mac's file system differ.
+    """
+    given, there = (Path(unicodedata.normalize("NFC", str(one))) for one in (Path(name).expanduser(), path.absolute()))
+    if Path(name).name != name:
+        return given.absolute() == there or there.parts[-len(given.parts) :] == given.parts
+    return str(given) in (there.name, there.stem)
