@@ -220,7 +220,7 @@ HOSTILE: dict[str, Callable[[str], str]] = {
     "an infinite start": lambda text: text.replace('"value": 0.0', '"value": Infinity'),
     "a rate of 0": lambda text: text.replace('"rate": 25.0', '"rate": 0.0'),
     "a rate that is no number": lambda text: text.replace('"rate": 25.0', '"rate": NaN'),
-    "a fade without an end": lambda text: text.replace('\\"closing_fade\\":0.0', '\\"closing_fade\\":1e308'),
+    "a fade without an end": lambda text: text.replace('\\"closing_fade\\": 0.0', '\\"closing_fade\\": 1e308'),
     "an endless address": lambda text: re.sub(r'"target_url": "[^"]*"', f'"target_url": "{"x" * 5000}"', text),
     "no JSON": lambda text: text[: len(text) // 2],
     "a list": lambda text: f"[{text}]",
