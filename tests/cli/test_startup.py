@@ -74,21 +74,21 @@ def test_an_interrupt_that_python_drops_comes_again(tmp_path: Path) -> None:
     """Python prints what is raised in a destructor, and goes on."""
     script = """
 import os, signal, sys, time
-from montage_ai.cli.command import _end_cleanly_when_told
-_end_cleanly_when_told()
+from montage_ai.cli.command import ending_when_told
 class Deaf:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
-deaf = Deaf()
-del deaf
-print("went on", flush=True)
-try:
-    time.sleep(30)
-except KeyboardInterrupt:
-    print("came again", flush=True)
-    time.sleep(1.5)
-    print("cleaned up", flush=True)
+with ending_when_told():
+    deaf = Deaf()
+    del deaf
+    print("went on", flush=True)
+    try:
+        time.sleep(30)
+    except KeyboardInterrupt:
+        print("came again", flush=True)
+        time.sleep(1.5)
+        print("cleaned up", flush=True)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split("\n")[:3] == ["went on", "came again", "cleaned up"]

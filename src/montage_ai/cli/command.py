@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import FrameType
 from typing import Any, ParamSpec
@@ -39,7 +40,11 @@ class Ended(KeyboardInterrupt):
 
 def run_command(name: str, place: str, arguments: list[str]) -> None:
     """Call the function at ``place`` (``module:function`` of this package) with ``arguments``, and exit."""
-    _end_cleanly_when_told()
+    with ending_when_told():
+        _run(name, place, arguments)
+
+
+def _run(name: str, place: str, arguments: list[str]) -> None:
     module, _, function = place.partition(":")
     app = typer.Typer(
         add_completion=False,
@@ -106,41 +111,40 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def _end_cleanly_when_told() -> None:
-    """End on SIGTERM and SIGHUP as on Ctrl-C: children ended, drafts removed."""
+@contextlib.contextmanager
+def ending_when_told() -> Iterator[None]:
+    """For the length of the block SIGTERM and SIGHUP end the program as Ctrl-C does: children ended, drafts removed.
+
+    None of them is lost: Python drops what is raised in destructors and callbacks of its libraries, so that a signal
+    that nobody handles after a second is sent again.
+    """
+    timers, before = list[threading.Timer](), dict[signal.Signals, Any]()
 
     def end(number: int, frame: FrameType | None) -> None:
-        _insist(number)
-        raise Ended(number)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        _insist(number)
-        raise KeyboardInterrupt
-
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows knows but one of them
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, end)
-
-
-def _insist(number: int) -> None:
-    """Send a signal again that was lost: Python drops what is raised in destructors and callbacks of its libraries.
-
-    What is cleaning up after an interrupt is left alone.
-    """
-    main = threading.main_thread().ident
-
-    def look() -> None:
-        if main is not None and not _is_ending(sys._current_exceptions().get(main)):
-            signal.pthread_kill(main, number)
-
-    if hasattr(signal, "pthread_kill"):
-        timer = threading.Timer(_LOST, look)
+        timer = threading.Timer(_LOST, _send_again, [number])
         timer.daemon = True
         timer.start()
+        timers.append(timer)
+        raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        found = getattr(signal, name, None)  # Windows knows but two of them
+        if found is not None and signal.getsignal(found) in (signal.SIG_DFL, signal.default_int_handler):
+            before[found] = signal.signal(found, end)
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+        for found, handler in before.items():
+            signal.signal(found, handler)
+
+
+def _send_again(number: int) -> None:
+    """Send a signal to the main thread, unless that is cleaning up after an interrupt."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill") and not _is_ending(sys._current_exceptions().get(main)):
+        signal.pthread_kill(main, number)
 
 
 def _is_ending(handled: Any) -> bool:
