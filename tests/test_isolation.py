@@ -59,9 +59,15 @@ def take_memory(path: AnyPath) -> int:
     return int(np.ones(400_000_000, np.uint8)[-1])
 
 
-@isolated()
+@isolated(silence=1.0)
 def hang(path: AnyPath) -> int:
     time.sleep(600)
+    return 0
+
+
+@isolated()
+def sleep(path: AnyPath) -> int:
+    time.sleep(30)
     return 0
 
 
@@ -121,8 +127,7 @@ def test_memory_is_limited() -> None:
     assert echo(Path("a"), [])[2] == []
 
 
-def test_a_call_that_falls_silent_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "STALL_SECONDS", 1.0)
+def test_a_call_that_falls_silent_is_ended() -> None:
     with pytest.raises(MediaError, match="nothing came of it"):
         hang(Path("endless.webm"))
 
@@ -141,11 +146,19 @@ def test_progress_is_told_and_what_it_raises_ends_the_call() -> None:
     assert len(told) == 3
 
 
+def test_an_error_of_whoever_is_told_is_raised_as_it_is() -> None:
+    def refuse(done: float) -> None:
+        raise BrokenPipeError("nobody reads")
+
+    with pytest.raises(BrokenPipeError, match="nobody reads"):
+        count(Path("a"), refuse)
+
+
 def test_a_sign_ends_what_was_asked_under_it() -> None:
     def work(item: int, sign: StopSign) -> int:
         if item:
             raise ValueError("the first error")
-        return hang(Path("a"))
+        return sleep(Path("a"))
 
     started = time.monotonic()
     with pytest.raises(ValueError, match="the first error"):

@@ -20,6 +20,7 @@ import contextlib
 import functools
 import inspect
 import json
+import math
 import os
 import signal
 import subprocess
@@ -60,7 +61,9 @@ def mark_expendable() -> None:
     _is_expendable = True
 
 
-def isolated(*, memory: float | Callable[..., float] = 1.0) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def isolated(
+    *, memory: float | Callable[..., float] = 1.0, silence: float = STALL_SECONDS
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Run the function in a child process that may die.
 
     The call raises what the function raises, if that is one of our errors. Anything else, a crash, a hang and a lack of
@@ -69,6 +72,7 @@ def isolated(*, memory: float | Callable[..., float] = 1.0) -> Callable[[Callabl
     Args:
         memory: Gigabytes that the function may allocate, where the system can limit that (Linux); or a function of
             the same arguments that says how many.
+        silence: Seconds after which a call that has neither ended nor reported progress is ended.
     """
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
@@ -77,7 +81,7 @@ def isolated(*, memory: float | Callable[..., float] = 1.0) -> Callable[[Callabl
             if _is_expendable:
                 return function(*args, **kwargs)
             gigabytes = memory(*args, **kwargs) if callable(memory) else memory
-            result: R = _call(function, gigabytes, inspect.signature(function).bind(*args, **kwargs).arguments)
+            result: R = _call(function, gigabytes, silence, inspect.signature(function).bind(*args, **kwargs).arguments)
             return result
 
         call._is_isolated = True  # type: ignore[attr-defined]
@@ -89,7 +93,7 @@ def isolated(*, memory: float | Callable[..., float] = 1.0) -> Callable[[Callabl
 # In the program
 
 
-def _call(function: Callable[..., Any], memory: float, arguments: Mapping[str, Any]) -> Any:
+def _call(function: Callable[..., Any], memory: float, silence: float, arguments: Mapping[str, Any]) -> Any:
     """Have a child run ``function``."""
     adapters = _adapters(function)
     on_progress = arguments.get(_PROGRESS) or (lambda _: None)
@@ -107,12 +111,12 @@ def _call(function: Callable[..., Any], memory: float, arguments: Mapping[str, A
     about = about or next((path for value in arguments.values() if (path := getattr(value, "path", None))), None)
     child = _take()
     try:
-        answer = child.ask(request, on_progress)
+        answer = child.ask(request, on_progress, silence)
     except BaseException:
         child.end()
         raise
     if answer is None:
-        raise child.failure(about)
+        raise child.failure(about, silence)
     _give_back(child)
     if (error := answer.get("error")) is not None:
         raise _error(error, about)
@@ -150,8 +154,9 @@ class _Child:
 
     def __init__(self) -> None:
         self.environment = _environment()
-        self.last_word = 0.0
-        """When it last reported, on the monotonic clock; 0 while nothing is asked of it."""
+        self.silent_for = 0.0
+        """Seconds since it last reported, as the watcher has counted them: while we sleep, nobody counts."""
+        self.patience = 0.0
         self.has_stalled = False
         self._stack = contextlib.ExitStack()
         self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
@@ -161,25 +166,35 @@ class _Child:
             processes.child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.fileno())
         )
 
-    def ask(self, request: Mapping[str, Any], on_progress: Callable[[float], None]) -> dict[str, Any] | None:
+    def ask(
+        self, request: Mapping[str, Any], on_progress: Callable[[float], None], silence: float
+    ) -> dict[str, Any] | None:
         """Its answer; None where it died."""
+        with processes.under_current_sign(self.process), _watched(self, silence):
+            message = self._exchange(json.dumps(request).encode() + b"\n")
+            while message is not None and _PROGRESS in message:
+                self.patience = math.inf  # it is us who are busy
+                on_progress(message[_PROGRESS])
+                self.silent_for, self.patience = 0.0, silence
+                message = self._exchange(b"")
+            return message
+
+    def _exchange(self, said: bytes) -> dict[str, Any] | None:
+        """Say something, and hear its next message; None where it died, maybe in the middle of a line."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        with processes.under_current_sign(self.process), _watched(self):
-            try:
-                self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        try:
+            if said:
+                self.process.stdin.write(said)
                 self.process.stdin.flush()
-                for line in self.process.stdout:
-                    self.last_word = time.monotonic()
-                    message: dict[str, Any] = json.loads(line)
-                    if _PROGRESS not in message:
-                        return message
-                    on_progress(message[_PROGRESS])
-            except (OSError, ValueError):  # it died in the middle of a line, or was ended meanwhile
-                pass
-        return None
+            line = self.process.stdout.readline()
+            found: dict[str, Any] | None = json.loads(line) if line.endswith(b"\n") else None
+        except (OSError, ValueError):
+            return None
+        self.silent_for = 0.0
+        return found
 
-    def failure(self, about: Path | None) -> MontageError:
+    def failure(self, about: Path | None, silence: float) -> MontageError:
         """Why it died, about the file that it was reading; it is then gone."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2.0)
@@ -189,7 +204,7 @@ class _Child:
         log = self._log.read().decode("utf-8", "replace")
         self.end()
         if self.has_stalled:
-            what = f"cannot be read: nothing came of it in {STALL_SECONDS:.0f} s."
+            what = f"cannot be read: nothing came of it in {silence:.0f} s."
         else:
             how = _signal_name(-code) if code is not None and code < 0 else f"exit code {code}"
             what = f"cannot be read: the decoder crashed ({how})."
@@ -235,10 +250,10 @@ def _give_back(child: _Child) -> None:
 
 
 @contextlib.contextmanager
-def _watched(child: _Child) -> typing.Iterator[None]:
+def _watched(child: _Child, silence: float) -> typing.Iterator[None]:
     """For the length of the block the child is ended when it falls silent."""
     global _watcher
-    child.last_word = time.monotonic()
+    child.silent_for, child.patience = 0.0, silence
     with _lock:
         _asked.add(child)
         if _watcher is None or not _watcher.is_alive():
@@ -255,7 +270,9 @@ def _watch() -> None:
     while True:
         time.sleep(1.0)
         with _lock:
-            silent = [child for child in _asked if time.monotonic() - child.last_word > STALL_SECONDS]
+            for child in _asked:
+                child.silent_for += 1.0
+            silent = [child for child in _asked if child.silent_for > child.patience]
         for child in silent:
             child.has_stalled = True
             child.process.kill()

@@ -105,19 +105,19 @@ def child(
 def under_current_sign(process: Process) -> Iterator[None]:
     """For the length of the block a child that was started before is ended by this thread's sign, if it has one.
 
-    Raises ``Stopped`` where the sign is set already.
+    Afterwards no sign ends it. Raises ``Stopped`` where the sign is set already.
     """
     sign: StopSign | None = getattr(_thread, "sign", None)
     with _lock:
         if sign is not None:
             sign.check()
-        before, _children[process] = _children.get(process), sign
+        _children[process] = sign
     try:
         yield
     finally:
         with _lock:
             if process in _children:
-                _children[process] = before
+                _children[process] = None
 
 
 def stop_all() -> None:

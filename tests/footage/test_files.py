@@ -107,4 +107,10 @@ def test_a_deep_folder_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     os.chdir(tmp_path)
     found = find_files([tmp_path])
     assert [path.name for path in found.files] == ["good.mp4"]
-    assert found.skipped  # the system itself has no path so long
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_in_a_circle_costs_no_other_file(tmp_path: Path) -> None:
+    lay_out(tmp_path, "a.mp4", "more/b.mp4")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    assert names(tmp_path) == ["a.mp4", "more/b.mp4"]

@@ -174,3 +174,32 @@ def test_a_film_whose_pictures_are_not_those_of_its_segments_is_not_published(
     with pytest.raises(VerificationError, match="is not the one that was rendered"):
         render(film, tmp_path / "film.mp4")
     assert not (tmp_path / "film.mp4").exists()
+
+
+def test_a_file_that_was_only_touched_is_the_same(make_item: MakeItem, tmp_path: Path) -> None:
+    """Backups link files and servers change their numbers: what counts in the end is the content."""
+    from montage_ai.render.sources import open_sources
+
+    film = film_of([make_item("red", 10)])
+    clip = film.items[0].clip.path
+    copy = tmp_path / "clip.mp4"
+    shutil.copyfile(clip, copy)
+    item = film.items[0].model_copy(update={"clip": film.items[0].clip.model_copy(update={"path": copy})})
+    sources = open_sources(film_of([item]))
+    os.utime(copy, (1, 1))
+    copy.chmod(0o640)
+    sources.check(copy)
+    copy.write_bytes(copy.read_bytes()[:-1] + b"x")
+    with pytest.raises(ClipsFailedError, match="changed"):
+        sources.check(copy)
+
+
+def test_a_stretch_without_a_frame_is_counted_as_none(tmp_path: Path, plain: Path) -> None:
+    from montage_ai.media.ffmpeg import run_ffmpeg
+    from montage_ai.render.segments import inspect
+
+    run_ffmpeg(["-ss", "100", "-i", f"file:{plain}", "-an", "-c:v", "libx264", f"file:{tmp_path / 'none.mp4'}"])
+    assert inspect(tmp_path / "none.mp4") == (0, None)
+    (tmp_path / "noise.mp4").write_bytes(os.urandom(5000))
+    with pytest.raises(VerificationError):
+        inspect(tmp_path / "noise.mp4")

@@ -19,7 +19,7 @@ from montage_ai.events import Emit, Notice, StageDone, StageProgress, StageStart
 from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import sha256
-from montage_ai.media.probe import probe
+from montage_ai.media.rebuild import probe_readable
 from montage_ai.offload.adding import add_entry
 from montage_ai.offload.analysis import Analysis, analyze
 from montage_ai.offload.decision import Decision, Kept, decide, keep_here
@@ -112,7 +112,8 @@ def status() -> list[Health]:
 
 def plan_film(timeline: Timeline, offload: Mode) -> Decision:
     """What would be done where for a film."""
-    infos = {item.clip.path: probe(item.clip.path) for item in timeline.items if item.clip.kind == "video"}
+    clips = {item.clip.path: item.clip for item in timeline.items if item.clip.kind == "video"}
+    infos = {path: probe_readable(path, clip.sha256) for path, clip in clips.items()}
     with Offloader("never") as offloader:
         places = open_executors(offload, offloader.store, offloader.ledger)
         tasks = list(dict.fromkeys(stabilize_tasks(timeline, infos).values()))

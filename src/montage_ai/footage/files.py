@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from montage_ai import config
@@ -81,14 +82,23 @@ def _look_into(folder: Path, found: FoundFiles) -> None:
             seen.add((stat.st_dev, stat.st_ino))
             with os.scandir(place) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
-            folders = [Path(entry.path) for entry in entries if entry.is_dir()]
-            names = {entry.name for entry in entries if entry.is_file()}
         except OSError as error:
             found.skipped.append(Skipped(place, f"cannot be looked into ({error.strerror})"))
             continue
+        folders = [path for path in map(Path, entries) if _holds(path.is_dir)]
+        files = [entry.name for entry in entries if _holds(Path(entry).is_file)]
         waiting += reversed([inner for inner in folders if _may_hold_footage(inner)])
-        for name in sorted(names):
-            _add(place, name, names, found)
+        beside = _Beside(place, files)
+        for name in files:
+            _add(beside, name, found)
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer about a path; what cannot be asked (a link in a circle, a server that is gone) is neither."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def _may_hold_footage(folder: Path) -> bool:
@@ -101,8 +111,34 @@ def _may_hold_footage(folder: Path) -> bool:
     return not (name in _COPIES and any(parent.suffix.lower() in _ORIGINALS for parent in folder.parents))
 
 
-def _add(folder: Path, name: str, names: set[str], found: FoundFiles) -> None:
-    """Add one of the files of a folder, which are called ``names``."""
+class _Beside:
+    """A folder and the ``names`` of the files in it, among which a proxy's original may be."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder, self._names = folder, names
+
+    @cached_property
+    def stems(self) -> set[str]:
+        return {Path(name).stem.lower() for name in self._names}
+
+    @cached_property
+    def endings(self) -> set[str]:
+        """Names of recordings without the two letters in front, by which GoPro tells its kinds of files apart."""
+        return {Path(name).stem[2:].lower() for name in self._names if Path(name).suffix.lower() in (".mp4", ".mov")}
+
+    @cached_property
+    def stems_above(self) -> set[str]:
+        """The names of the clips in the folder above, and in a camera's folder of clips there."""
+        places = (self.folder.parent, self.folder.parent / "CLIP")
+        return {path.stem.lower() for place in places for path in _videos_in(place)}
+
+    @cached_property
+    def holds_insta360(self) -> bool:
+        return any(stem.startswith(("vid_", "pro_vid_")) for stem in self.stems)
+
+
+def _add(beside: _Beside, name: str, found: FoundFiles) -> None:
+    """Add one of the files of a folder."""
     suffix = Path(name).suffix.lower()
     if name.startswith("."):
         return
@@ -110,34 +146,26 @@ def _add(folder: Path, name: str, names: set[str], found: FoundFiles) -> None:
         if suffix not in AUDIO_SUFFIXES:
             found.other_kinds[suffix or "without a suffix"] += 1
         return
-    if folder.suffix.lower() in _ORIGINALS:  # a library's own pictures
+    if beside.folder.suffix.lower() in _ORIGINALS:  # a library's own pictures
         return
-    if _is_proxy(folder, name, names):
+    if _is_proxy(beside, name):
         found.proxies += 1
         return
-    found.files[folder / name] = None
+    found.files[beside.folder / name] = None
 
 
-def _is_proxy(folder: Path, name: str, names: set[str]) -> bool:
+def _is_proxy(beside: _Beside, name: str) -> bool:
     """Whether it is a small copy that a camera or an editor made of a clip that is there."""
-    stem, suffix = Path(name).stem, Path(name).suffix.lower()
-    if suffix in (".lrv", ".lrf"):  # GoPro: GL010001.LRV of GX010001.MP4; DJI: DJI_0001.LRF of DJI_0001.MP4
-        ends = {Path(other).stem[2:].lower() for other in names if Path(other).suffix.lower() in (".mp4", ".mov")}
-        return stem[2:].lower() in ends
-    if stem.lower().startswith("lrv_"):  # Insta360: LRV_... of VID_...
-        return any(other.lower().startswith(("vid_", "pro_vid_")) for other in names)
-    bare = stem[: -len("_proxy")].lower() if stem.lower().endswith(("_proxy", "-proxy")) else None
-    if bare is not None:
-        return bare in {Path(other).stem.lower() for other in names} | _stems_beside(folder)
-    if folder.name.lower() in _PROXY_FOLDERS:  # Sony: SUB/C0001S03.MP4 of CLIP/C0001.MP4
-        originals = _stems_beside(folder)
-        return stem.lower() in originals or stem.lower().removesuffix("s03") in originals
+    stem, suffix = Path(name).stem.lower(), Path(name).suffix.lower()
+    if suffix in (".lrv", ".lrf") and not stem.startswith("lrv_"):
+        return stem[2:] in beside.endings  # GoPro: GL010001.LRV of GX010001.MP4; DJI: DJI_0001.LRF of DJI_0001.MP4
+    if stem.startswith("lrv_"):  # Insta360: LRV_... of VID_...
+        return beside.holds_insta360
+    if stem.endswith(("_proxy", "-proxy")):
+        return stem[: -len("_proxy")] in beside.stems | beside.stems_above
+    if beside.folder.name.lower() in _PROXY_FOLDERS:  # Sony: SUB/C0001S03.MP4 of CLIP/C0001.MP4
+        return stem in beside.stems_above or stem.removesuffix("s03") in beside.stems_above
     return False
-
-
-def _stems_beside(folder: Path) -> set[str]:
-    """The names of the clips in the folder above and in a camera's folder of clips there."""
-    return {path.stem.lower() for place in (folder.parent, folder.parent / "CLIP") for path in _videos_in(place)}
 
 
 def _videos_in(folder: Path) -> Iterator[Path]:

@@ -79,11 +79,13 @@ def analyze_readable(
     return replace(analysis, clip=replace(clip, facts=facts))
 
 
-def _memory(info: MediaInfo, *_: object) -> float:
-    """Gigabytes that decoding may take: a video's decoder holds up to seventeen pictures."""
+def _memory(info: MediaInfo, sha256: str, threads: int, *_: object) -> float:
+    """Gigabytes that decoding may take: a video's decoder holds up to seventeen pictures, and one a thread."""
     if info.kind == "photo":
         return 1.2
-    return max(1.0, 0.12 * info.picture.coded_width * info.picture.coded_height / 1e6)
+    picture = info.picture
+    each = picture.coded_width * picture.coded_height * (3.0 if picture.bit_depth > 8 else 1.5) / 1e9
+    return max(1.0, 0.6 + (20 + threads) * each)
 
 
 @isolated(memory=_memory)

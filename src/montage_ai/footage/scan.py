@@ -14,7 +14,7 @@ from montage_ai.footage.clip import Clip
 from montage_ai.footage.files import FoundFiles, Skipped, find_files
 from montage_ai.footage.footage_analyzer import Analysis, analyze_readable
 from montage_ai.footage.library import Library
-from montage_ai.media.files import FileIdentity
+from montage_ai.media.files import FileIdentity, is_unchanged
 from montage_ai.media.origin import moment_of
 from montage_ai.media.probe import MediaInfo, check_is_file
 from montage_ai.media.rebuild import probe_readable
@@ -23,6 +23,7 @@ from montage_ai.parallel import StopSign, cores, run_all
 _STAGE = "Looking at the footage"
 _RECOGNISING = "Recognising the files"
 _MUCH = 1000.0  # megabytes: below, their digests are there in a second or two
+_THREADS = 8  # of one decoder, at most
 _TOLD = 10  # files that are left out of which the user is told one by one
 
 
@@ -188,9 +189,9 @@ def _analyze(
             tally.set(digest, done, path.name)
 
         try:
-            threads = 1 if workers > 1 else cores()
+            threads = 1 if workers > 1 else min(cores(), _THREADS)
             analysis = analyze_readable(new[digest], path, digest, threads=threads, on_seconds=tell)
-            if FileIdentity.of(path) != recognised[path][1]:
+            if not is_unchanged(path, recognised[path][1], digest):
                 return MediaError("changed while it was looked at.", file=path)
             return analysis
         except (MediaError, FFmpegError, OSError) as error:

@@ -40,6 +40,20 @@ class FileIdentity(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_dev, stat.st_ino)
 
 
+def is_unchanged(path: Path, identity: FileIdentity | None, digest: str) -> bool:
+    """Whether a file is what it was: by its identity, else by its content, since backups and servers change the former.
+
+    ``digest`` is the SHA-256 that it had.
+    """
+    try:
+        present = FileIdentity.of(path)
+        return present == identity or (
+            (identity is None or present.size == identity.size) and path.is_file() and sha256(path) == digest
+        )
+    except OSError:
+        return False
+
+
 def sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal; ``on_bytes`` is told how many were read, and may raise to stop."""
     with path.open("rb") as file:

@@ -30,7 +30,7 @@ def check_decodes(path: Path) -> None:
         raise VerificationError(f"It does not decode cleanly: {said.strip().splitlines()[0]}", file=path)
 
 
-@isolated()
+@isolated(silence=600.0)
 def count_pictures(info: MediaInfo, start: Fraction, seconds: Fraction) -> int:
     """The coded pictures of a clip from ``start`` on, for ``seconds`` (0: to the end), counted without decoding."""
     picture = info.picture

@@ -31,6 +31,7 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*", 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif"})
 _DAMAGE = ("premature end of data segment", "bad Huffman code", "Corrupt JPEG data: bad")
 _CUT = "Premature end of JPEG file"
+_BAND = 256  # rows
 _BEHIND = 0.9  # brightness of the blurred copy that stands behind what is transparent
 _HINT = "It may be damaged: save it again, or leave it out."
 
@@ -199,21 +200,30 @@ def _over_blurred_copy(pixels: NDArray[Any]) -> Plane:
         return np.ascontiguousarray(pixels[:, :, :3])
     scale = 64 / max(pixels.shape[:2])
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    alpha = pixels[:, :, 3:].astype(np.float32) / 255
-    shown = pixels[:, :, :3] * alpha
-    small, weight = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (shown, alpha))
+    shown = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for band in _bands(pixels.shape[0]):  # in real numbers a whole photo would take a gigabyte
+        shown[band] = (pixels[band, :, :3] * (pixels[band, :, 3:].astype(np.float32) / 255)).round()
+    small = cv2.resize(shown, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    weight = cv2.resize(pixels[:, :, 3], size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     for sigma in (6, 20, 60):  # farther from anything opaque, from farther away
         near = cv2.GaussianBlur(weight, (0, 0), sigma)
         fill = cv2.GaussianBlur(small, (0, 0), sigma) / np.maximum(near, 1e-4)[:, :, None]
         if float(near.min()) > 0.01:
             break
-    behind = cv2.resize(fill * _BEHIND, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray((shown + behind * (1 - alpha)).round().clip(0, 255), np.uint8)
+    behind = cv2.resize((fill * _BEHIND).clip(0, 255).astype(np.uint8), pixels.shape[1::-1])
+    for band in _bands(pixels.shape[0]):
+        clear = 1 - pixels[band, :, 3:].astype(np.float32) / 255
+        shown[band] = (shown[band] + behind[band] * clear).round().clip(0, 255)
+    return shown
+
+
+def _bands(height: int) -> list[slice]:
+    return [slice(top, min(top + _BAND, height)) for top in range(0, height, _BAND)]
 
 
 def _turn_of(photo: Image) -> int:
     """EXIF's orientation, 1 to 8; HEIC is turned by its own decoder."""
-    if photo.format in ("HEIF", "AVIF"):
+    if photo.format == "HEIF":
         return 1
     try:
         found = int(photo.getexif().get(0x0112, 1))

@@ -189,7 +189,7 @@ _known: dict[tuple[Path, FileIdentity], MediaInfo] = {}
 _lock = threading.Lock()
 
 
-@isolated(memory=1.5)
+@isolated(memory=1.5, silence=300.0)
 def _read_headers(path: AnyPath) -> MediaInfo:
     """Read what ``path`` is, whatever was known of it."""
     if is_photo(path):

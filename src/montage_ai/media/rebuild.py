@@ -51,7 +51,7 @@ def rebuilt(path: Path, sha256: str) -> MediaInfo:
     return probe(copy).model_copy(update={"rebuilt": True})
 
 
-@isolated(memory=2.0)
+@isolated(memory=2.0, silence=3600.0)
 def _copy_raw_stream(path: AnyPath, target: AnyPath) -> bool:
     """Give the packets of a stream without a container the times at which they are shown; False for all else.
 

@@ -46,14 +46,9 @@ class SealedFiles:
         return self.folder / name
 
     def find(self, name: str) -> Path | None:
-        """The file called ``name``, verified; one that is not what was written is removed."""
+        """The file called ``name``, verified; None where it is not what was written, and has to be written again."""
         path = self.path(name)
-        if is_sealed(path):
-            return path
-        for file in (_seal_of(path), path):
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
-        return None
+        return path if is_sealed(path) else None
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -63,5 +58,4 @@ class SealedFiles:
         """
         with publishing(self.path(name), durable=False) as draft:
             yield draft
-            digest = sha256(draft)
-        write_seal(self.path(name), digest)
+            write_seal(self.path(name), sha256(draft))  # before: what is there is then never without its seal

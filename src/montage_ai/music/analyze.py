@@ -46,7 +46,7 @@ def analyze_music(path: Path, tracker: BeatTracker | None = None) -> BeatGrid:
     return analyze_samples(_read_music(path), SAMPLE_RATE, tracker)
 
 
-@isolated(memory=1.5)
+@isolated(memory=1.5, silence=300.0)
 def _analyze_file(path: AnyPath) -> BeatGrid:
     return analyze_samples(_read_music(path), SAMPLE_RATE)
 

@@ -15,7 +15,8 @@ from montage_ai import config
 from montage_ai.edit.timeline import ClipSource, Item, Timeline
 from montage_ai.errors import ClipsFailedError, FFmpegError, MediaError
 from montage_ai.events import Emit, Notice, StageDone, StageStarted, Tally, counted
-from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.media.probe import MediaInfo
+from montage_ai.media.rebuild import probe_readable
 from montage_ai.media.stretch import seek_margin
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.costs import Key
@@ -122,7 +123,7 @@ def rendering_work(timeline: Timeline, ledger: Ledger) -> tuple[Work, float]:
     up = 0.0
     for item in timeline.items:
         size = item.clip.path.stat().st_size
-        duration = probe(item.clip.path).duration if item.clip.kind == "video" else 0.0
+        duration = probe_readable(item.clip.path, item.clip.sha256).duration if item.clip.kind == "video" else 0.0
         shown = float(item.frames / timeline.fps)
         up += size * min(1.0, (shown + 2) / duration) if duration else size  # from a key frame on
     seconds = ledger.line("render", LOCAL, "compute", ledger.device(LOCAL), _RENDERING_PACE)(units)

@@ -86,7 +86,7 @@ class PhotoFilm:
         _draw(self.item, self.canvas, self.before, self.after, self.info.path)
 
 
-@isolated(memory=1.5)
+@isolated(memory=1.5, silence=600.0)
 def _draw(item: Item, canvas: Canvas, before: int, after: int, path: AnyPath) -> None:
     move = item.move or Move(zoom=(1.0, 1.0))
     backdrop, at = _fill_frame(read_photo(item.clip.path), canvas, item.focus, max(move.zoom))

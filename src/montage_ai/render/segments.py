@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
+import av.error
 
 from montage_ai.edit.choices import TransitionKind
 from montage_ai.edit.timeline import Item, Timeline, half_after, half_before
@@ -173,16 +174,21 @@ def _encode(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[in
 def inspect(path: Path, wanted: int = 0) -> tuple[int, bytes | None]:
     """How many pictures a video file holds, and a JPEG of number ``wanted``: it is decoded up to that only."""
     frames, decoded, picture = 0, 0, None
-    with av.open(f"file:{path.absolute()}") as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        for packet in container.demux(stream):
-            frames += packet.size > 0
-            if picture is None:  # the first picture is the first packet's: its decoder need not see another
-                for frame in [*packet.decode(), *([] if wanted else stream.codec_context.decode(None))]:
-                    if decoded == wanted:
-                        picture = still(frame)
-                    decoded += 1
+    try:
+        with av.open(f"file:{path.absolute()}") as container:
+            if not container.streams.video:  # what FFmpeg writes of a stretch without a frame
+                return 0, None
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            for packet in container.demux(stream):
+                frames += packet.size > 0
+                if picture is None:  # the first picture is the first packet's: its decoder need not see another
+                    for frame in [*packet.decode(), *([] if wanted else stream.codec_context.decode(None))]:
+                        if decoded == wanted:
+                            picture = still(frame)
+                        decoded += 1
+    except av.error.FFmpegError as error:
+        raise VerificationError(f"gave what cannot be decoded ({error.strerror}).", file=path) from error
     return frames, picture
 
 

@@ -65,14 +65,17 @@ def render_sound(timeline: Timeline, infos: Mapping[Path, MediaInfo], path: Path
 
     Returns the clips whose own sound cannot be decoded, and is silent.
     """
-    return _render_sound(timeline, list(infos.items()), path)
+    with telling_disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".mix-") as folder:
+        return _render_sound(timeline, list(infos.items()), path, Path(folder))
 
 
-@isolated(memory=1.5)
-def _render_sound(timeline: Timeline, infos: list[tuple[AnyPath, MediaInfo]], path: AnyPath) -> list[AnyPath]:
+@isolated(memory=1.5, silence=3600.0)
+def _render_sound(
+    timeline: Timeline, infos: list[tuple[AnyPath, MediaInfo]], path: AnyPath, folder: AnyPath
+) -> list[AnyPath]:
     silent: dict[Path, None] = {}
-    with telling_disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        mix = Path(folder) / "mix.f32"
+    mix = folder / "mix.f32"
+    with telling_disk_errors(path):
         with mix.open("wb") as file:
             for block in _mix(timeline, dict(infos), silent):
                 file.write(block.tobytes())

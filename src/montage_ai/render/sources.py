@@ -8,7 +8,7 @@ from pathlib import Path
 
 from montage_ai.edit.timeline import Timeline
 from montage_ai.errors import ClipsFailedError, MediaError
-from montage_ai.media.files import FileIdentity
+from montage_ai.media.files import FileIdentity, is_unchanged
 from montage_ai.media.probe import MediaInfo
 from montage_ai.media.rebuild import probe_readable, rebuilt
 
@@ -25,10 +25,15 @@ class Sources:
 
     infos: Mapping[Path, MediaInfo]
     identities: Mapping[Path, FileIdentity]
+    digests: Mapping[Path, str]
 
     def check(self, *paths: Path) -> None:
         """Raise ``ClipsFailedError`` where one of the files is not what it was when the film was planned."""
-        changed = {path: _CHANGED for path in paths if self.identities.get(path) != _identity(path)}
+        changed = {
+            path: _CHANGED
+            for path in paths
+            if not is_unchanged(path, self.identities.get(path), self.digests.get(path, ""))
+        }
         if changed:
             raise ClipsFailedError.of(changed)
 
@@ -52,14 +57,14 @@ def open_sources(
     for clip in {item.clip.path: item.clip for item in timeline.items}.values():
         try:
             present = FileIdentity.of(clip.path)
-            if identities.get(clip.path, present) != present:
+            if not is_unchanged(clip.path, identities.get(clip.path, present), clip.sha256):
                 failed[clip.path] = _CHANGED
                 continue
             info = known.get(clip.path)
             if info is None:
                 info = probe_readable(clip.path, clip.sha256)
             elif info.rebuilt:
-                info = rebuilt(clip.path, clip.sha256)
+                info = rebuilt(clip.path, clip.sha256).model_copy(update={"shapes": info.shapes})
             infos[clip.path], found[clip.path] = info, present
         except OSError:
             failed[clip.path] = "is not there any more"
@@ -69,7 +74,8 @@ def open_sources(
         raise ClipsFailedError.of(failed)
     if timeline.music is not None:
         found[timeline.music.path] = _identity_of_music(timeline.music.path)
-    return Sources(infos, found)
+    named = [item.clip for item in timeline.items] + ([timeline.music] if timeline.music else [])
+    return Sources(infos, found, {source.path: source.sha256 for source in named})
 
 
 def _identity_of_music(path: Path) -> FileIdentity:

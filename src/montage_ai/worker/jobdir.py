@@ -217,5 +217,5 @@ def _is_the_same(path: Path, staged: StagedFile) -> bool:
     stat = path.stat()
     if staged.path is not None:
         same = (stat.st_size, stat.st_mtime_ns) == (staged.size, staged.mtime_ns)
-        return same and staged.ctime_ns in (0, stat.st_ctime_ns)
+        return same and (staged.ctime_ns in (0, stat.st_ctime_ns) or sha256(path) == staged.sha256)
     return stat.st_size == staged.size and sha256(path) == staged.sha256
