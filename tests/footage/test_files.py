@@ -101,11 +101,20 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
 def test_a_deep_folder_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out(tmp_path, "good.mp4")
     monkeypatch.chdir(tmp_path)
-    for _ in range(1200):
+    depth = 1200
+    for _ in range(depth):
         Path("deeper").mkdir()
         os.chdir("deeper")
-    os.chdir(tmp_path)
-    found = find_files([tmp_path])
+    deepest = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(tmp_path)
+        found = find_files([tmp_path])
+    finally:  # what removes folders by recursion, as pytest does, would fail at it
+        os.chdir(deepest)
+        os.close(deepest)
+        for _ in range(depth):
+            os.chdir("..")
+            Path("deeper").rmdir()
     assert [path.name for path in found.files] == ["good.mp4"]
 
 
