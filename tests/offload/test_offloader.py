@@ -19,14 +19,15 @@ from montage_ai.errors import DiskFullError, GivenUpError, MontageError, TaskErr
 from montage_ai.media.files import sha256
 from montage_ai.offload.job import Job
 from montage_ai.offload.offloader import Offloader
+from montage_ai.offload.options import LOCAL
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.states import State
 from montage_ai.offload.store import JobRow
 from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
 from montage_ai.tasks.task import InputFile, Task
-from montage_ai.tasks.trial import Trial
-from tests.offload.conftest import arguments
+from montage_ai.tasks.trial import OUTPUT, Trial
+from tests.offload.conftest import arguments, expected_output, far_processes
 
 Until = Callable[..., None]
 
@@ -226,6 +227,48 @@ class TestStopping:
             assert offloader.submit(task).result().data["frames"] == 300
             (job,) = offloader.store.jobs()
             assert (job.id, job.state) == (left.id, State.DONE)
+
+
+class TestLeftElsewhere:
+    """What a program that ended has begun on another machine."""
+
+    def box(self, far: Path) -> RemoteExecutor:
+        return RemoteExecutor("box", LocalTransport(far), python=sys.executable)
+
+    def leave(self, task: Trial, far: Path, until: Until) -> None:
+        """A program that ends while ``box`` computes: nothing is said, as after ``kill -9``."""
+        with Offloader("box", executors=[self.box(far)]) as offloader:
+            offloader.submit(task)
+            until(lambda: bool(list(far.glob("jobs/*/status.json"))), "a job that runs there")
+
+    def test_what_has_been_computed_there_is_brought_home(self, payload: InputFile, far: Path, until: Until) -> None:
+        task = Trial(source=payload, seconds=2, size=1000)
+        self.leave(task, far, until)
+        until(lambda: bool(list(far.glob("jobs/*/result.json"))), "its end")
+        with Offloader(executors=[self.box(far)]) as offloader:
+            assert sha256(offloader.submit(task).result().files[OUTPUT]) == expected_output(task)
+            (job,) = offloader.store.jobs()
+            found = [(one.executor, one.outcome) for one in offloader.store.attempts(job.id)]
+            assert found == [("box", "continued"), ("box", "done")]
+        assert list((far / "jobs").iterdir()) == []
+
+    def test_what_is_not_wanted_any_more_is_ended_and_removed(
+        self, payload: InputFile, far: Path, until: Until
+    ) -> None:
+        task = Trial(source=payload, seconds=1, size=1000)
+        self.leave(task, far, until)
+        for process in far_processes(far):
+            process.suspend()  # it never ends by itself
+        with Offloader(LOCAL, executors=[self.box(far)]) as offloader:
+            job = offloader.submit(task)
+            job.result()
+
+            def outcomes() -> list[tuple[str, str]]:
+                return [(one.executor, one.outcome) for one in offloader.store.attempts(job.id)]
+
+            until(lambda: outcomes() == [("box", "superseded"), (LOCAL, "done")], "the end of the first attempt")
+        assert list((far / "jobs").iterdir()) == []
+        assert far_processes(far) == []
 
 
 def test_a_task_that_is_asked_for_again_while_it_runs_is_one_job(long_clip: Path, until: Until) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -89,6 +90,43 @@ def test_setting_up_is_part_of_the_plan() -> None:
     assert carry_out(cold) == pytest.approx(30)
     many = World({str(n): times for n in range(20)}, here_and(SimulatedExecutor("box", set_up=60)), set_ups={"box": 60})
     assert carry_out(many) < 200
+
+
+class TestEarlierAttempts:
+    """A program that was killed has left work elsewhere."""
+
+    TIMES: ClassVar = {LOCAL: Times(10), "box": Times(prepare=5, up=5, compute=8, down=1)}
+
+    def test_work_that_exists_is_carried_on_rather_than_done_anew(self) -> None:
+        for reached, ago in ((State.UPLOADING, 8.0), (State.RUNNING, 100.0)):
+            world = World({"a": self.TIMES}, here_and(SimulatedExecutor("box")), earlier={"a": ("box", reached, ago)})
+            carry_out(world)
+            assert world.attempts == [("a", "box", "done")]
+
+    def test_work_that_has_only_begun_is_not_worth_waiting_for_and_is_discarded(self) -> None:
+        slow = self.TIMES | {"box": Times(up=5, compute=100)}
+        box = SimulatedExecutor("box")
+        world = World({"a": slow}, here_and(box), earlier={"a": ("box", State.UPLOADING, 8.0)})
+        assert carry_out(world) == pytest.approx(10)
+        assert box.discarded == ["a"]
+        assert world.attempts == [("a", LOCAL, "done"), ("a", "box", "discarded")]
+
+    def test_what_a_machine_computes_that_does_not_answer_for_a_while_is_paid_for_too(self) -> None:
+        box = SimulatedExecutor("box", trouble=once(State.RUNNING, UnreachableError("no answer")))
+        jobs = {"a": {LOCAL: Times(40), "box": Times(up=30, compute=30, down=1)}, "b": {LOCAL: Times(95)}}
+        world = World(jobs, here_and(box))  # when the box is back, this machine is busy for 5 s
+        carry_out(world)
+        assert [attempt for attempt in world.attempts if attempt[0] == "a"] == [
+            ("a", "box", "lost"),
+            ("a", "box", "done"),
+        ]
+
+    def test_what_was_lost_with_its_machine_is_not_paid_for(self) -> None:
+        lost = iter([RuntimeLostError("gone")])
+        box = SimulatedExecutor("box", trouble=lambda work, state: next(lost, None))
+        world = World({"a": self.TIMES}, here_and(box), earlier={"a": ("box", State.RUNNING, 100.0)})
+        carry_out(world)
+        assert world.attempts == [("a", "box", "lost"), ("a", LOCAL, "done")]
 
 
 class TestLosing:

@@ -37,6 +37,9 @@ class Book(Protocol[W]):
 
     def ended(self, attempt: Attempt[W], outcome: str, cause: str, seconds: float) -> None: ...
 
+    def discarded(self, work: W) -> None:
+        """What an attempt of before had left elsewhere was not wanted any more."""
+
     def took(self, attempt: Attempt[W], step: State, seconds: float, share: float) -> None:
         """A step took ``seconds`` for ``share`` of its work."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from montage_ai.events import Emit, Notice, ignore
 from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.costs import DOWNLINK, SET_UP, UPLINK, Key
 from montage_ai.offload.options import LOCAL, Option
-from montage_ai.offload.run import Attempt, Run
+from montage_ai.offload.run import Attempt, EarlierAttempt, Run
 from montage_ai.offload.states import ENDS, State
 from montage_ai.offload.store import Store
 from montage_ai.tasks.task import Line, Needs, Task, Variant, Work
 from montage_ai.worker.machine import Machine, device_here, this_machine
+
+_ANYWHERE = "anywhere"
+_AS_PLANNED = Line(0.0, 1.0)  # bytes, of the bytes that a variant expects
 
 _MOST = 0.5  # of a payload must have moved for its time to say something of the link
 _ADVANCES = 1.0  # seconds between two records of how far a job is
@@ -63,8 +67,24 @@ class Ledger:
             self._costs.line(self._key(task, variant, step, self.device(LOCAL)), line)(units)
             for step, line, units in (("prepare", prior.prepare, work.prepare), ("finish", prior.finish, work.finish))
         )
-        up, down = self.link(executor, "up")(work.up), self.link(executor, "down")(work.down)
-        return Option(executor, variant.name, prepare, up, compute, down, finish, measured)
+        bytes_up, bytes_down = self._bytes(task, variant, "up")(work.up), self._bytes(task, variant, "down")(work.down)
+        up, down = self.link(executor, "up")(bytes_up), self.link(executor, "down")(bytes_down)
+        return Option(
+            executor,
+            variant.name,
+            prepare,
+            up,
+            compute,
+            down,
+            finish,
+            measured,
+            bytes_up=bytes_up,
+            bytes_down=bytes_down,
+        )
+
+    def _bytes(self, task: Task, variant: Variant, way: str) -> Line:
+        """Bytes that really travel ``up`` or ``down``, of those that the variant expects."""
+        return self._costs.line(self._key(task, variant, f"bytes {way}", _ANYWHERE), _AS_PLANNED)
 
     def link(self, executor: str, direction: str) -> Line:
         """Seconds for bytes, ``up`` or ``down``."""
@@ -112,44 +132,93 @@ class Ledger:
     def attempt(self, run: Run, option: Option) -> Attempted:
         task: Task = run.task
         variant = task.variant(option.variant)
-        folder = self._folder / run.id / f"{option.executor}-{variant.name}"
+        for before in self._store.open_attempts(run.id):
+            if (before.executor, before.variant) == (option.executor, option.variant):
+                self._store.end_attempt(before.id, "continued", "", before.took)
         size = self._works[run.id][variant.name]
+        if option.executor != LOCAL:
+            size = replace(size, up=round(option.bytes_up), down=round(option.bytes_down))
         number = self._store.begin_attempt(run.id, option.executor, variant.name, option.seconds, size)
-        return Attempted(run.id, self._key_of(task, variant), task, variant, folder, number, option.executor)
+        return self._attempted(run.id, task, option.executor, variant, number)
+
+    def _attempted(self, job: str, task: Task, executor: str, variant: Variant, number: int) -> Attempted:
+        folder = self._folder / job / f"{executor}-{variant.name}"
+        return Attempted(job, self._key_of(task, variant), task, variant, folder, number, executor)
+
+    def earlier(self, job: str, task: Task, now: float) -> dict[tuple[str, str], EarlierAttempt[Attempted]]:
+        """The attempts at a job that a program which runs no more has left; ``now`` is on the scheduler's clock."""
+        found = {}
+        variants = {variant.name: variant for variant in task.variants()}
+        for left in self._store.open_attempts(job):
+            variant = variants.get(left.variant)
+            if left.executor == LOCAL or not left.reached or variant is None:
+                self._store.end_attempt(left.id, "lost", "The program ended.", left.took)
+                continue
+            work = self._attempted(job, task, left.executor, variant, left.id)
+            since = now - max(time.time() - left.reached_at, 0.0)
+            found[left.executor, left.variant] = EarlierAttempt(
+                left.executor, left.variant, work, State(left.reached), since
+            )
+        return found
+
+    def discarded(self, work: Attempted) -> None:
+        self._store.end_attempt(work.record, "superseded", "", 0.0)
 
     def ended(self, attempt: Attempt[Attempted], outcome: str, cause: str, seconds: float) -> None:
         self._store.end_attempt(attempt.work.record, outcome, cause, seconds)
 
     def took(self, attempt: Attempt[Attempted], step: State, seconds: float, share: float) -> None:
-        work, option = attempt.work, attempt.option
-        asked = attempt.run.pinned is None  # else it only measures, and nothing was decided by what is predicted
+        moves = step in (State.UPLOADING, State.DOWNLOADING)
+        if share == 1 or step is not State.RUNNING:
+            self._record_sizes(attempt, step)
+        if (moves and share < _MOST) or (attempt.option.executor == LOCAL and step is not State.RUNNING):
+            return
+        key, units, predicted = self._measured(attempt, step)
+        self._learn(key, units * share, seconds, predicted if share == 1 and self._counts(attempt) else None)
+
+    def _measured(self, attempt: Attempt[Attempted], step: State) -> tuple[Key, float, float]:
+        """What a step is a measurement of: its curve, its units, and the seconds that were predicted."""
+        work, option, task = attempt.work, attempt.option, attempt.run.task
         size = self._works[attempt.run.id][work.variant.name]
-        if step is State.PREPARING:
-            attempt.sizes[State.UPLOADING] = sum(file.size for file in work.directory.spec().files.values())
-        elif step is State.RUNNING and option.executor != LOCAL and (result := work.directory.expected()):
-            attempt.sizes[State.DOWNLOADING] = sum(output.size for output in result.outputs.values())
-        if step in (State.UPLOADING, State.DOWNLOADING):
-            if share >= _MOST:
-                direction, predicted = ("up", option.up) if step is State.UPLOADING else ("down", option.down)
-                planned = size.up if step is State.UPLOADING else size.down
-                fits = 0.5 * planned <= attempt.sizes.get(step, 0) <= 2 * planned
-                self._learn(
-                    Key(direction, option.executor),
-                    attempt.sizes.get(step, 0) * share,
-                    seconds,
-                    predicted if fits and share == 1 and asked else None,
-                )
-        elif step is State.RUNNING:
-            key = self._key(attempt.run.task, work.variant, "compute", self.device(option.executor))
-            self._learn(key, size.units * share, seconds, option.compute if share == 1 and asked else None)
-        elif option.executor != LOCAL:
-            before = step is State.PREPARING
-            key = self._key(attempt.run.task, work.variant, "prepare" if before else "finish", self.device(LOCAL))
-            predicted = option.prepare if before else option.finish
-            self._learn(key, size.prepare if before else size.finish, seconds, predicted if asked else None)
+        computing = self.device(option.executor)
+        return {
+            State.PREPARING: (
+                self._key(task, work.variant, "prepare", self.device(LOCAL)),
+                size.prepare,
+                option.prepare,
+            ),
+            State.UPLOADING: (Key("up", option.executor), float(attempt.sizes.get(step, 0)), option.up),
+            State.RUNNING: (self._key(task, work.variant, "compute", computing), size.units, option.compute),
+            State.DOWNLOADING: (Key("down", option.executor), float(attempt.sizes.get(step, 0)), option.down),
+            State.FINISHING: (self._key(task, work.variant, "finish", self.device(LOCAL)), size.finish, option.finish),
+        }[step]
+
+    def _record_sizes(self, attempt: Attempt[Attempted], step: State) -> None:
+        """Record that a step was completed, and how large what travels next has turned out to be."""
+        work, option = attempt.work, attempt.option
+        up = down = None
+        size = self._works[attempt.run.id][work.variant.name]
+        if option.executor != LOCAL and step is State.PREPARING:
+            up = attempt.sizes[State.UPLOADING] = sum(file.size for file in work.directory.spec().files.values())
+            self._learn_bytes(attempt, "up", size.up, up, option.bytes_up)
+        elif option.executor != LOCAL and step is State.RUNNING and (result := work.directory.expected()):
+            down = attempt.sizes[State.DOWNLOADING] = sum(output.size for output in result.outputs.values())
+            self._learn_bytes(attempt, "down", size.down, down, option.bytes_down)
+        self._store.reach(work.record, step, up=up, down=down)
+
+    def _learn_bytes(
+        self, attempt: Attempt[Attempted], way: str, planned: float, real: float, predicted: float
+    ) -> None:
+        key = self._key(attempt.run.task, attempt.work.variant, f"bytes {way}", _ANYWHERE)
+        self._learn(key, planned, real, predicted if self._counts(attempt) else None)
+
+    @staticmethod
+    def _counts(attempt: Attempt[Attempted]) -> bool:
+        """Whether what was predicted of it was a prediction: not where it only measures, nor carries on."""
+        return attempt.run.pinned is None and not attempt.option.continued
 
     def was_set_up(self, executor: str, seconds: float) -> None:
-        self._learn(Key("set up", executor), 1.0, seconds, None)
+        self._learn(Key("set up", executor), 1.0, seconds, self.set_up_seconds(executor))
 
     def _learn(self, key: Key, units: float, seconds: float, predicted: float | None) -> None:
         if units > 0:

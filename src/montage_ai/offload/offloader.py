@@ -200,7 +200,13 @@ class Offloader:
         with self._guard:
             self._jobs[row.key] = job
         job.on_cancel = lambda: portal.call(scheduler.cancel, row.id)
-        portal.call(scheduler.submit, Run(row.id, task, changed, pinned=pinned))
+        run = Run(row.id, task, changed, pinned=pinned)
+
+        def submit() -> None:
+            run.earlier = dict(self.ledger.earlier(row.id, task, anyio.current_time()))
+            scheduler.submit(run)
+
+        portal.call(submit)
         if self._fault is not None:
             job.settle(self._fault)
         return job

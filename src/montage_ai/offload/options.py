@@ -14,7 +14,8 @@ LOCAL = "local"
 class Option:
     """A job's ``variant`` at an ``executor``, with the seconds of its steps.
 
-    ``measured`` says whether computing there was ever measured, or is a guess.
+    ``measured`` says whether computing there was ever measured, or is a guess. ``bytes_up`` and ``bytes_down`` are
+    the predicted sizes of its payload and its outputs. ``continued`` marks steps that an earlier attempt has paid for.
     """
 
     executor: str
@@ -25,6 +26,9 @@ class Option:
     down: float
     finish: float
     measured: bool = True
+    bytes_up: float = 0.0
+    bytes_down: float = 0.0
+    continued: bool = False
 
     @property
     def seconds(self) -> float:

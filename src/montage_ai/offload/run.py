@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -17,6 +17,20 @@ W = TypeVar("W")
 
 _ORDER = (State.PREPARING, State.UPLOADING, State.RUNNING, State.DOWNLOADING, State.FINISHING)
 _SURE = 0.05  # of a step: from here on its own pace says more than the prediction
+
+
+@dataclass(frozen=True)
+class EarlierAttempt(Generic[W]):
+    """An attempt that is not under way any more, and whose work still exists where it was.
+
+    ``reached`` is the last step that was completed, at ``since`` on the scheduler's clock.
+    """
+
+    executor: str
+    variant: str
+    work: W
+    reached: State
+    since: float
 
 
 @dataclass(eq=False)
@@ -37,6 +51,8 @@ class Run:
     """Executors where its work failed: used again only where there is no other."""
     unsuited: dict[str, MontageError] = field(default_factory=dict)
     """Executors that lack something it needs, and what."""
+    earlier: dict[tuple[str, str], EarlierAttempt[Any]] = field(default_factory=dict)
+    """By executor and variant: what exists there counts as paid for, and is discarded at the end if it is not used."""
     result: object = None
     end_told: bool = False
     error: MontageError | None = None
@@ -44,6 +60,21 @@ class Run:
     @property
     def has_ended(self) -> bool:
         return self.state in ENDS
+
+    def what_is_left(self, option: Option, now: float) -> Option:
+        """``option`` without the steps that an earlier attempt has completed, or is thought to have by now."""
+        earlier = self.earlier.get((option.executor, option.variant))
+        if earlier is None:
+            return option
+        done = _ORDER.index(earlier.reached) + 1
+        seconds = [option.prepare, option.up, option.compute, option.down, option.finish]
+        left = [0.0] * done + seconds[done:]
+        if earlier.reached is State.UPLOADING:
+            left[done] = max(option.compute - (now - earlier.since), 0.0)
+        prepare, up, compute, down, finish = left
+        return replace(
+            option, prepare=prepare, up=up, compute=compute, down=down, finish=finish, continued=True, measured=True
+        )
 
     def tell(self, attempt: Attempt[Any] | None, now: float) -> None:
         """Tell how far the job is; of several attempts the first speaks, and after the end nobody."""
@@ -72,9 +103,17 @@ class Attempt(Generic[W]):
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     on_tell: Callable[[], None] = lambda: None
     sizes: dict[State, int] = field(default_factory=dict)
-    """Bytes that a step was thought to move."""
+    """Bytes that a step moves."""
+    continues: EarlierAttempt[W] | None = None
+    """The attempt whose work it takes up."""
+    reached: State | None = None
+    """The last step that was completed ..."""
+    reached_at: float = 0.0
+    """... and when."""
 
     def enter(self, state: State, now: float) -> None:
+        if self.state in _ORDER:
+            self.reached, self.reached_at = self.state, now
         self.state, self.entered, self.fraction, self.told = state, now, 0.0, now
 
     def tell(self, fraction: float) -> None:
@@ -91,6 +130,15 @@ class Attempt(Generic[W]):
     def may_be_doubled(self) -> bool:
         """Whether a second attempt still makes sense."""
         return self.state is not State.FINISHING
+
+    def as_earlier(self) -> EarlierAttempt[W] | None:
+        """What exists of it elsewhere, once it is not under way any more; None where that is nothing."""
+        before = self.continues
+        if self.option.executor == LOCAL or self.reached is None:
+            return before
+        if before is not None and _ORDER.index(before.reached) >= _ORDER.index(self.reached):
+            return before
+        return EarlierAttempt(self.option.executor, self.option.variant, self.work, self.reached, self.reached_at)
 
     def share_moved(self, state: State, moved: object) -> float:
         """The share of the step's bytes that had to be moved."""

@@ -27,6 +27,7 @@ from montage_ai.errors import (
     MontageError,
     RemoteError,
     TaskError,
+    UnreachableError,
     UnsuitedError,
     UserError,
     WrongResultError,
@@ -38,7 +39,7 @@ from montage_ai.offload.options import LOCAL, Option
 from montage_ai.offload.place import Condition, Place
 from montage_ai.offload.planner import Ask, plan
 from montage_ai.offload.reach import Reach
-from montage_ai.offload.run import Attempt, Run
+from montage_ai.offload.run import Attempt, EarlierAttempt, Run
 from montage_ai.offload.states import State
 
 W = TypeVar("W")
@@ -77,6 +78,7 @@ class Scheduler(Generic[W]):
         self._here, self._desk = anyio.CapacityLimiter(width), anyio.CapacityLimiter(width)
         self._runs: dict[str, Run] = {}  # that have not ended, in the order in which they came
         self._attempts: list[Attempt[W]] = []
+        self._leftovers: list[EarlierAttempt[W]] = []  # to be discarded
         self._wake = anyio.Event()
         self._reviewing = False
         self._patient: bool | None = None  # None: nothing was asked for yet
@@ -109,6 +111,7 @@ class Scheduler(Generic[W]):
                     self._act(tasks)
         finally:
             with anyio.CancelScope(shield=True):
+                await self._discard_leftovers()
                 for place in self.places.values():
                     await place.executor.close()
 
@@ -119,6 +122,8 @@ class Scheduler(Generic[W]):
 
     def _act(self, tasks: TaskGroup) -> None:
         """Reach who must be reached, begin what can begin, and use who is idle."""
+        if self._leftovers:
+            tasks.start_soon(self._discard_leftovers)
         if not self._runs:
             return
         self._reach.try_all(tasks)
@@ -160,6 +165,7 @@ class Scheduler(Generic[W]):
     def _asks(self, runs: Iterable[Run]) -> list[Ask]:
         """What can be planned of ``runs``, the first of them; those that nobody can do now are parked or ended."""
         asks: list[Ask] = []
+        now = anyio.current_time()
         for run in runs:
             if len(asks) == _WINDOW:
                 break
@@ -167,7 +173,8 @@ class Scheduler(Generic[W]):
             able = [name for name, offer in offers.items() if offer and not isinstance(offer, str)]
             able = [name for name in able if name not in run.unsuited]
             open_to = self._allowed([name for name in able if name not in run.failed_at]) or self._allowed(able)
-            options = tuple(option for name in open_to for option in offers[name] if isinstance(option, Option))
+            chosen = (option for name in open_to for option in offers[name] if isinstance(option, Option))
+            options = tuple(run.what_is_left(option, now) for option in chosen)
             if options:
                 if run.state is State.PARKED:
                     self._move(run, State.QUEUED)
@@ -235,7 +242,9 @@ class Scheduler(Generic[W]):
 
     def _offers(self, run: Run, executor: str) -> tuple[Option, ...]:
         offer = self._book.options(run, executor)
-        return () if isinstance(offer, str) or executor in run.failed_at or executor in run.unsuited else offer
+        if isinstance(offer, str) or executor in run.failed_at or executor in run.unsuited:
+            return ()
+        return tuple(run.what_is_left(option, anyio.current_time()) for option in offer)
 
     def _used(self, place: Place) -> bool:
         return any(attempt.option.executor == place.name for attempt in self._attempts)
@@ -244,6 +253,7 @@ class Scheduler(Generic[W]):
 
     def _begin(self, run: Run, option: Option, tasks: TaskGroup) -> None:
         attempt = Attempt(run, option, self._book.attempt(run, option), began=anyio.current_time())
+        attempt.continues = run.earlier.pop((option.executor, option.variant), None)
         run.attempts.append(attempt)
         self._attempts.append(attempt)
         tasks.start_soon(self._attempt, attempt)
@@ -264,7 +274,7 @@ class Scheduler(Generic[W]):
             self._remember_part(attempt)
             self._ended(attempt, "superseded")
         if isinstance(error, UnsuitedError | WrongResultError) or not isinstance(error, RemoteError):
-            await self._discard(attempt, place)  # before the next attempt, which may use the same names
+            await self._discard(attempt.work, place)  # before the next attempt, which may use the same names
         run.attempts.remove(attempt)
         self._attempts.remove(attempt)
         if error is not None:
@@ -332,6 +342,8 @@ class Scheduler(Generic[W]):
     def _failed(self, attempt: Attempt[W], place: Place, error: MontageError) -> None:
         """What an error means for the executor and for the job, which waits again unless it is ended."""
         run = attempt.run
+        if isinstance(error, UnreachableError) and (left := attempt.as_earlier()) is not None:
+            run.earlier[left.executor, left.variant] = left
         if isinstance(error, UnsuitedError):
             run.unsuited[place.name] = error
             if place.condition is not Condition.OUT:
@@ -343,6 +355,8 @@ class Scheduler(Generic[W]):
         else:
             run.failures.append(error)
             run.failed_at.add(place.name)
+        if run.has_ended:
+            self._leave_behind(run)
         if run.has_ended or run.attempts:
             return
         from_afar = place.name != LOCAL and attempt.state is State.RUNNING  # what it cannot read may be read here
@@ -365,14 +379,29 @@ class Scheduler(Generic[W]):
             seconds = anyio.current_time() - attempt.entered
             self._book.took(attempt, State.RUNNING, seconds, attempt.fraction)
 
-    async def _discard(self, attempt: Attempt[W], place: Place) -> None:
+    async def _discard(self, work: W, place: Place) -> None:
         with anyio.move_on_after(_FAREWELL, shield=True):
             try:
-                await place.executor.discard(attempt.work)
+                await place.executor.discard(work)
             except RemoteError as error:
                 self._reach.lost(place, error)
             except (MontageError, OSError) as error:
                 self._book.notice(f"What was made for a job may be left at {place.name}: {error}")
+
+    def _leave_behind(self, run: Run) -> None:
+        """What exists elsewhere of a job that has ended is not wanted any more."""
+        self._leftovers += run.earlier.values()
+        run.earlier.clear()
+
+    async def _discard_leftovers(self) -> None:
+        """Discard what is not wanted; where that is not possible now, the next program that connects does it."""
+        with anyio.CancelScope(shield=True):
+            while self._leftovers:
+                left = self._leftovers.pop()
+                place = self.places.get(left.executor)
+                if place is not None and place.condition is Condition.READY:
+                    await self._discard(left.work, place)
+                self._book.discarded(left.work)
 
     # A job's states
 
@@ -398,3 +427,5 @@ class Scheduler(Generic[W]):
             if attempt is not winner:
                 attempt.scope.cancel()
         self._move(run, state, winner, cause or (str(error) if error else ""))
+        self._leave_behind(run)
+        self._look()

@@ -20,7 +20,7 @@ from montage_ai.errors import MontageError
 from montage_ai.offload.costs import CostModel, Key
 from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.options import Option
-from montage_ai.offload.run import Attempt, Run
+from montage_ai.offload.run import Attempt, EarlierAttempt, Run
 from montage_ai.offload.scheduler import Scheduler
 from montage_ai.offload.states import ENDS, State
 from montage_ai.tasks.task import Line
@@ -127,6 +127,8 @@ class World:
     units: Mapping[str, float] = field(default_factory=dict)
     set_ups: Mapping[str, float] = field(default_factory=dict)
     only: str | None = None
+    earlier: Mapping[str, tuple[str, State, float]] = field(default_factory=dict)
+    """Of jobs: the executor that a program before had tried, the step that was completed there, and seconds since."""
     costs: CostModel = field(default_factory=CostModel)
     ends: dict[str, float] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
@@ -149,13 +151,20 @@ class World:
 
         async with anyio.create_task_group() as tasks:
             for job in self.jobs:
-                self.runs[job] = Run(job, job, changed)
+                self.runs[job] = Run(job, job, changed, earlier=self._earlier(job, began))
                 scheduler.submit(self.runs[job])
             tasks.start_soon(scheduler.serve)
             await over.wait()
             await anyio.sleep(0)
             tasks.cancel_scope.cancel()
         return max(self.ends.values())
+
+    def _earlier(self, job: str, now: float) -> dict[tuple[str, str], EarlierAttempt[Simulated]]:
+        if job not in self.earlier:
+            return {}
+        executor, reached, ago = self.earlier[job]
+        work = Simulated(job, executor, self.jobs[job][executor])
+        return {(executor, "only"): EarlierAttempt(executor, "only", work, reached, now - ago)}
 
     # Bench
 
@@ -192,6 +201,9 @@ class World:
 
     def ended(self, attempt: Attempt[Simulated], outcome: str, cause: str, seconds: float) -> None:
         self.attempts.append((attempt.run.id, attempt.option.executor, outcome))
+
+    def discarded(self, work: Simulated) -> None:
+        self.attempts.append((work.job, work.executor, "discarded"))
 
     def took(self, attempt: Attempt[Simulated], step: State, seconds: float, share: float) -> None:
         if step is State.RUNNING and self.learning is not None:

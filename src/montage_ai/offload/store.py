@@ -59,6 +59,11 @@ CREATE TABLE executors (
 );
 """
 
+_VERSION_3 = """
+ALTER TABLE attempts ADD COLUMN reached TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN reached_at REAL NOT NULL DEFAULT 0;
+"""
+
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDS))
 _OPEN = f"state NOT IN ({_ENDED})"
 
@@ -100,7 +105,12 @@ class JobRow:
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """One attempt at a job as recorded. ``outcome``: open, done, failed, lost or superseded."""
+    """One attempt at a job as recorded.
+
+    ``outcome``: open, done, failed, lost, superseded, or continued (by another attempt of the same executor and
+    variant). ``up`` and ``down`` are bytes, as predicted until they are known. ``reached`` is the last step that was
+    completed, at ``reached_at``.
+    """
 
     id: int
     job: str
@@ -116,6 +126,8 @@ class AttemptRow:
     down: int
     prepare: float
     finish: float
+    reached: str = ""
+    reached_at: float = 0.0
 
 
 class Store:
@@ -123,7 +135,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "jobs.sqlite"
-        self._db = Database(self.path, _VERSION_1, _VERSION_2)
+        self._db = Database(self.path, _VERSION_1, _VERSION_2, _VERSION_3)
         self.machines = Machines(self._db)
         self.measurements = Measurements(self._db)
 
@@ -232,6 +244,18 @@ class Store:
         """Record what came of an attempt after ``took`` seconds."""
         update = "UPDATE attempts SET outcome = ?, cause = ?, took = ? WHERE id = ?"
         self._db.write(update, outcome, cause, took, attempt)
+
+    def reach(self, attempt: int, step: State, *, up: int | None = None, down: int | None = None) -> None:
+        """Record that an attempt has completed ``step``, and the sizes in bytes that it found."""
+        update = (
+            "UPDATE attempts SET reached = ?, reached_at = ?, up = COALESCE(?, up), down = COALESCE(?, down)"
+            " WHERE id = ?"
+        )
+        self._db.write(update, step, time.time(), up, down, attempt)
+
+    def open_attempts(self, job: str) -> list[AttemptRow]:
+        """The attempts at a job that no program has ended, the oldest first."""
+        return [attempt for attempt in self.attempts(job) if attempt.outcome == "open"]
 
     def attempts(self, job: str) -> list[AttemptRow]:
         """All attempts at a job, the oldest first."""
