@@ -24,7 +24,7 @@ from montage_ai.offload.transports.transport import Completed
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import Trial
 from montage_ai.worker.jobdir import JobDir
-from montage_ai.worker.machine import Machine
+from montage_ai.worker.machine import Machine, this_machine
 from tests.offload.conftest import attempted, run
 from tests.offload.executors.test_conformance import check, opened, through
 
@@ -61,7 +61,7 @@ def test_setting_up_happens_once_a_runtime(far: Path, payload: InputFile, tmp_pa
         first = RemoteExecutor("box", recording, python=sys.executable, on_machine=told.append)
         assert await first.connect()
         await first.set_up()
-        second = RemoteExecutor("box", recording, python=sys.executable)
+        second = RemoteExecutor("box", recording, python=sys.executable, machine=told[0])
         recording.record.calls.clear()
         assert not await second.connect()
         assert len(recording.record.calls) == 1
@@ -74,6 +74,23 @@ def test_setting_up_happens_once_a_runtime(far: Path, payload: InputFile, tmp_pa
     assert machine.processors >= 1
     assert machine.memory > 0
     assert machine.disk > 0
+
+
+def test_a_machine_that_another_home_has_set_up_is_examined_and_not_set_up_again(far: Path) -> None:
+    found = list[Machine]()
+
+    async def main() -> None:
+        await opened(RemoteExecutor("box", LocalTransport(far), python=sys.executable))
+        recording = Recording(LocalTransport(far))
+        other = RemoteExecutor("box", recording, slots=None, on_machine=found.append)
+        assert not await other.connect()
+        assert not await other.connect()
+        assert other.slots == max(1, found[0].processors // 2)
+        assert len(recording.record.calls) == 3  # it is examined once
+
+    run(main)
+    (machine,) = found
+    assert machine.device == this_machine(far).device
 
 
 def test_a_job_takes_few_calls(far: Path, payload: InputFile, tmp_path: Path) -> None:

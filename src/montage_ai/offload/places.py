@@ -11,7 +11,7 @@ from montage_ai.offload.attempted import Attempted
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.executors.far import FarExecutor
 from montage_ai.offload.executors.local import LocalExecutor
-from montage_ai.offload.kinds import AnyPlace, RaySettings
+from montage_ai.offload.kinds import RaySettings
 from montage_ai.offload.ledger import Ledger
 from montage_ai.offload.options import LOCAL
 from montage_ai.offload.ray.executor import RayExecutor
@@ -20,6 +20,7 @@ from montage_ai.offload.settings import OffloadSettings, load_settings
 from montage_ai.offload.store import Store
 from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.parallel import cores
+from montage_ai.tasks.task import Needs
 from montage_ai.worker.machine import Machine
 
 Mode = str | None
@@ -101,14 +102,8 @@ def open_remote(
         name,
         Retrying(one.transport(ledger.notice)),
         python=one.python,
-        slots=_slots(name, one, store),
+        slots=one.slots,
+        machine=ledger.machine(name, Needs()),
         on_machine=on_machine,
         is_stale=is_stale,
     )
-
-
-def _slots(name: str, one: AnyPlace, store: Store) -> int:
-    machine = store.machines.get(name).machine
-    if one.slots is not None:
-        return one.slots
-    return 1 if machine is None or machine.gpu else max(1, machine.processors // 2)

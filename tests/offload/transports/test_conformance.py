@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from montage_ai.errors import MontageError, UnreachableError
+from montage_ai.errors import MontageError, UnreachableError, UnsuitedError
 from montage_ai.offload.transports.decorators import Recording, Retrying, Throttled
-from montage_ai.offload.transports.transport import Stream, Transport
+from montage_ai.offload.transports.transport import BLOCK, LONGEST_ANSWER, Stream, Transport
 from tests.offload.conftest import TRANSPORTS, make_transport, run
 
 DECORATORS = (Retrying, Throttled, Recording)
@@ -159,6 +161,43 @@ class TestMoving:
             assert found == contents
 
         run(main)
+
+
+def test_what_does_not_stop_talking_is_not_listened_to(any_transport: Transport) -> None:
+    async def main() -> None:
+        with pytest.raises(UnreachableError):
+            await any_transport.run(f"yes | head -c {5 * LONGEST_ANSWER}")
+        assert (await any_transport.run("echo well")).out.strip() == "well"
+        await any_transport.close()
+
+    run(main)
+
+
+def test_a_full_disk_there_is_told_as_that(any_transport: Transport, far: Path) -> None:
+    """And not as a machine that does not answer, which would be tried again and again."""
+
+    async def main() -> None:
+        await any_transport.run("mkdir -p full")
+        with small_disk(far / "full"):
+            with pytest.raises(UnsuitedError, match="disk"):
+                await any_transport.put(stream(*[os.urandom(BLOCK)] * 40), "full/part")
+            await any_transport.close()  # nothing may be open below when it is taken down
+
+    run(main)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of 1 MB in ``folder``, where the system lets us."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a disk that is full needs the right to mount one")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_after_closing_a_call_connects_again(any_transport: Transport) -> None:

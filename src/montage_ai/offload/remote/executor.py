@@ -40,8 +40,9 @@ _SLOWER = 1.5  # how much longer each further look at a job is
 class RemoteExecutor(FarExecutor):
     """Runs jobs on the machine that ``transport`` reaches.
 
-    ``on_machine`` is told what the machine is; ``is_stale`` says of the name of a job's directory there whether it is
-    of a job of ours that has ended.
+    ``slots`` is how many jobs it computes at once (None: by its processors), ``machine`` what is known of it, and
+    ``on_machine`` is told what it turns out to be. ``is_stale`` says of the name of a job's directory there whether it
+    is of a job of ours that has ended.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class RemoteExecutor(FarExecutor):
         transport: Transport,
         *,
         python: str | None = None,
-        slots: int = 1,
+        slots: int | None = 1,
+        machine: Machine | None = None,
         on_machine: Callable[[Machine], None] = lambda _: None,
         is_stale: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self.name, self.slots = name, slots
+        self.name, self._slots = name, slots
+        self._machine = machine
         self._transport = transport
         self._bootstrap = Bootstrap(transport, python)
         self._on_machine, self._is_stale = on_machine, is_stale
@@ -67,6 +70,12 @@ class RemoteExecutor(FarExecutor):
         """How it looks at jobs."""
         return self._transport.looks
 
+    @property
+    def slots(self) -> int:  # type: ignore[override]
+        if self._slots is not None:
+            return self._slots
+        return 1 if self._machine is None or self._machine.gpu else max(1, self._machine.processors // 2)
+
     async def connect(self) -> bool:
         lines = await ask(self._transport, scripts.hello(program().name), "hello")
         free = first(lines, "free")
@@ -75,18 +84,27 @@ class RemoteExecutor(FarExecutor):
             if self._is_stale(job):
                 await ask(self._transport, scripts.discard(job, []), "discarded")
         self._python = environment_in(lines)
+        if self._python is not None and self._machine is None:  # another program of ours has set it up
+            try:
+                await self._look_at_machine(self._python)
+            except UnsuitedError:  # what it made does not run (any more)
+                self._python = None
         return self._python is None
 
     async def set_up(self) -> None:
         self._python = await self._bootstrap.make()
-        self._on_machine(await self._bootstrap.examine(self._python))
+        await self._look_at_machine(self._python)
 
     async def examine(self) -> Machine | None:
+        known = self._machine
         if await self.connect() or self._python is None:
             return None
-        machine = await self._bootstrap.examine(self._python)
-        self._on_machine(machine)
-        return machine
+        return self._machine if known is None else await self._look_at_machine(self._python)
+
+    async def _look_at_machine(self, python: str) -> Machine:
+        self._machine = await self._bootstrap.examine(python)
+        self._on_machine(self._machine)
+        return self._machine
 
     async def upload(self, work: Attempted, on_done: OnDone) -> int:
         spec = work.directory.spec()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from montage_ai.errors import AccessDeniedError, MissingExtraError, UnreachableError, UnsuitedError
-from montage_ai.offload.transports.transport import BLOCK, Completed, Stream, Transport
+from montage_ai.offload.transports.answers import raise_if_full
+from montage_ai.offload.transports.transport import BLOCK, LONGEST_ANSWER, Completed, Stream, Transport
 
 if TYPE_CHECKING:
     import asyncssh
@@ -69,6 +70,8 @@ async def _read_until(stream: Any, mark: bytes, read: bytearray) -> None:
         if not block:
             return
         read += block
+        if len(read) > LONGEST_ANSWER:
+            raise UnreachableError("The other machine does not stop talking.")
 
 
 class SshTransport(Transport):
@@ -141,11 +144,16 @@ class SshTransport(Transport):
         cut = f"dd of={name} bs=1 seek={offset} count=0 2>/dev/null && exec cat >> {name}"
         command = f"{{ {self._place()}; }} && {{ {cut if offset else f'exec cat > {name}'}; }}"
         async with self._process(f"/bin/sh -c {shlex.quote(command)}") as process:
-            async for block in data():
-                with self._not_stalling():
-                    process.stdin.write(block)
-                    await process.stdin.drain()
-            process.stdin.write_eof()
+            try:
+                async for block in data():
+                    with self._not_stalling():
+                        process.stdin.write(block)
+                        await process.stdin.drain()
+                process.stdin.write_eof()
+            except UnreachableError as error:
+                if not isinstance(error.__cause__, BrokenPipeError):
+                    raise
+                # The command there has ended: its code and its words say why.
             with self._not_stalling():
                 _, err = await process.communicate()
         if process.exit_status != 0:
@@ -166,6 +174,8 @@ class SshTransport(Transport):
                         await process.wait_closed()  # its code may come after the end of what it says
                     self._refuse(path, said, process.exit_status)
                 begun += block
+                if len(begun) > LONGEST_ANSWER:
+                    raise self._unreachable("does not stop talking")
             block = begun.split(f"{mark}\n".encode(), 1)[1]
             while True:
                 if block:
@@ -288,8 +298,7 @@ class SshTransport(Transport):
 
     def _refuse(self, path: str, err: bytes, code: int | None) -> None:
         said = err.decode("utf-8", "replace").strip()
-        if "No space left" in said or "quota" in said.lower():
-            raise UnsuitedError(f"The disk of {self._address} is full.", hint="Free some space there.")
+        raise_if_full(said, str(self._address))
         if code is None:
             raise self._unreachable("ended the connection")
         raise UnreachableError(f"{path} could not be moved to or from {self._address}: {said or f'code {code}'}")

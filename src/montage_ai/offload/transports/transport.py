@@ -10,6 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
+LONGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes that a script may print: more is no answer of ours."""
+
 Stream = Callable[[], AsyncIterator[bytes]]
 """Makes the bytes to send, anew for every try."""
 
@@ -40,8 +43,8 @@ class Transport(ABC):
     Paths are relative to that folder, and plain: letters, digits, ``_ . - /``. Scripts are for a POSIX shell, run in
     that folder with nothing to read, and must not mind being run twice: where an answer is lost, they are.
 
-    Raises ``UnreachableError`` where no answer comes in time, ``AccessDeniedError`` where the machine refuses us, and
-    ``UnsuitedError`` where its disk is full.
+    Raises ``UnreachableError`` where no answer comes in time or it is too long, ``AccessDeniedError`` where the machine
+    refuses us, and ``UnsuitedError`` where its disk is full.
     """
 
     thrifty: bool = False

@@ -17,6 +17,7 @@ from anyio.abc import Process
 
 from montage_ai.errors import RemoteError, UnreachableError, UnsuitedError
 from montage_ai.offload.transports.cgpu.login import Login, lapsed
+from montage_ai.offload.transports.transport import LONGEST_ANSWER
 
 _AT_ONCE = 4  # more gain nothing
 _STARTING = 300.0  # seconds of a first call: Colab finds a machine
@@ -143,8 +144,13 @@ class _Call:
 
 
 async def _joined(blocks: AsyncGenerator[bytes, None]) -> bytes:
+    said = bytearray()
     async with aclosing(blocks):
-        return b"".join([block async for block in blocks])
+        async for block in blocks:
+            said += block
+            if len(said) > LONGEST_ANSWER:
+                raise UnreachableError("cgpu does not stop talking.")
+    return bytes(said)
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ import anyio
 
 from montage_ai.errors import UnreachableError, UnsuitedError
 from montage_ai.media.files import telling_disk_errors
+from montage_ai.offload.transports.answers import raise_if_full
 from montage_ai.offload.transports.cgpu.client import CgpuClient
 from montage_ai.offload.transports.cgpu.framing import (
     LONGEST,
@@ -68,6 +69,7 @@ class CommandLineTransport(Transport):
         cut = f"dd of={path} bs=1 seek={offset} count=0 2>/dev/null"
         done = await self.run(f"{cut} && cat {rest} >> {path} && rm {rest} && echo joined", timeout=300)
         if done.out.strip() != "joined":
+            raise_if_full(done.err, "the Colab machine")
             raise UnreachableError(f"{path} could not be joined on Colab: {done.err.strip()[:300]}")
 
     async def _copy(self, content: bytes, path: str) -> None:
@@ -79,8 +81,7 @@ class CommandLineTransport(Transport):
             try:
                 await self.client.call("copy", str(source), path, seconds=seconds)
             except UnreachableError as error:
-                if "No space left" in error.what:
-                    raise UnsuitedError("The disk of the Colab machine is full.") from error
+                raise_if_full(error.what, "the Colab machine")
                 raise UnreachableError(f"{path} could not be sent to Colab. {error.what}") from error
 
     async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:

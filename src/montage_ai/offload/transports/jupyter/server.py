@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from montage_ai.errors import AccessDeniedError, MissingExtraError, UnreachableError, UnsuitedError
+from montage_ai.errors import AccessDeniedError, MissingExtraError, UnreachableError
+from montage_ai.offload.transports.answers import raise_if_full
 from montage_ai.offload.transports.jupyter.access import Access, Address
 from montage_ai.offload.transports.transport import BLOCK
 
@@ -18,7 +19,6 @@ _CONNECT, _STALL = 15.0, 45.0  # seconds
 _SAID = 300  # characters of an answer that are told
 _REFUSED = (301, 302, 303, 307, 401, 403)  # a hub sends to its page for logging in
 _AWAY = (424, 502, 503, 504)  # what a hub and proxies say of a server that does not run
-_FULL = ("No space left", "Errno 28", "Disk quota")
 
 
 class AnsweredError(UnreachableError):
@@ -117,8 +117,7 @@ class JupyterServer:
             text = (await response.aread()).decode("utf-8", "replace")
         if await self._is_access_refused(response):
             raise AccessDeniedError(f"{self.name} does not let us in (code {code}).", hint="Check the token.")
-        if any(sign in text for sign in _FULL):
-            raise UnsuitedError(f"The disk of {self.name} is full.", hint="Free some space there.")
+        raise_if_full(text, self.name)
         if code == 413:
             raise TooLargeError(f"A proxy before {self.name} takes no files of this size.")
         if code in _AWAY:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from montage_ai.errors import UnsuitedError
+from montage_ai.offload.transports.answers import disk_full, raise_if_full
 from montage_ai.offload.transports.jupyter.access import Access
 from montage_ai.offload.transports.jupyter.kernels import Kernels
 from montage_ai.offload.transports.jupyter.server import AnsweredError, JupyterServer, TooLargeError
@@ -15,6 +16,7 @@ from montage_ai.offload.transports.transport import Completed, Looks, Stream, Tr
 
 _PIECE = 16 * 1024 * 1024  # bytes of a request, at first: a whole part of a transfer
 _LEAST_PIECE = 192 * 1024  # four thirds of it are less than the 1 MB that some proxies allow
+_FILE_SYSTEM = 64 * 1024  # bytes that a file may take beyond its own
 _PARTIAL, _BEHIND = 206, 416  # codes of answers to ranges
 
 
@@ -62,12 +64,23 @@ class JupyterTransport(Transport):
                 raise UnsuitedError(f"A proxy before {self._server.name} takes no files.") from None
             self._piece = min(self._piece, source.size // 4)  # sent again, it fits sooner or later
             raise
+        except AnsweredError:
+            await self._raise_if_no_space(path, source.size)
+            raise
+
+    async def _raise_if_no_space(self, path: str, size: int) -> None:
+        """The server of Jupyter says that a file is missing where in truth the disk is full."""
+        done = await self.run(f"df -Pk $(dirname {path}) | tail -1 | awk '{{print $4}}'")
+        free = done.out.strip()
+        if free.isdecimal() and int(free) * 1024 < size + _FILE_SYSTEM:
+            raise disk_full(self._server.name)
 
     async def _join(self, path: str, offset: int, pieces: list[str]) -> None:
         first = "" if pieces[0] == path else f"dd of={path} bs=1 seek={offset} count=0 2>/dev/null || exit 5\n"
         rest = " ".join(piece for piece in pieces if piece != path)
         done = await self.run(f"{first}cat {rest} >> {path} && rm {rest} && echo joined", timeout=300)
         if done.out.strip() != "joined":
+            raise_if_full(done.err, self._server.name)
             raise AnsweredError(f"{path} could not be joined there: {done.err.strip()[:300]}")
 
     async def get(self, path: str, offset: int, size: int) -> AsyncGenerator[bytes, None]:
