@@ -129,6 +129,28 @@ class TestEarlierAttempts:
         assert world.attempts == [("a", "box", "lost"), ("a", LOCAL, "done")]
 
 
+class TestComputingForEver:
+    def test_a_machine_that_comes_no_further_is_not_used_any_more(self) -> None:
+        box = SimulatedExecutor("box", slowness=lambda _: 1e6)
+        jobs = {str(n): {LOCAL: Times(200), "box": Times(20)} for n in range(3)}
+        world = World(jobs, here_and(box), only="box")
+        assert carry_out(world) == pytest.approx(600 + 3 * 200, rel=0.01)  # the others do not wait for it too
+        assert all(run.state is State.DONE for run in world.runs.values())
+        (notice,) = world.notices
+        assert "box says that it computes" in notice
+
+    def test_one_that_always_tells_a_little_progress_ends_too(self) -> None:
+        box = SimulatedExecutor("box", slowness=lambda _: 10_000)  # a tenth every 1000 s
+        world = World({"a": {"box": Times(1), LOCAL: Times(2000)}}, here_and(box), only="box")
+        assert carry_out(world) < 3600 + 2000 + 100
+
+    def test_one_that_is_much_slower_than_was_thought_may_take_its_time(self) -> None:
+        box = SimulatedExecutor("box")
+        believed = {"a": {"box": Option("box", "only", 0, 0, 60, 0, 0)}}
+        world = World({"a": {"box": Times(2500)}}, [box], believed=believed)
+        assert carry_out(world) == pytest.approx(2500)
+
+
 class TestLosing:
     @pytest.mark.parametrize("state", [State.UPLOADING, State.RUNNING, State.DOWNLOADING])
     def test_a_machine_that_does_not_answer_costs_time_and_no_work(self, state: State) -> None:

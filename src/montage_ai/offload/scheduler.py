@@ -51,6 +51,11 @@ _PATIENCE = 1.5  # seconds that the first placement waits for executors to answe
 _REVIEW = 1.0  # seconds between two looks at what runs
 _WORTH = 1.25  # a second attempt must promise to end sooner by this factor ...
 _MARGIN = 1.0  # ... and these seconds
+_STALL = 600.0  # seconds without progress after which another machine is not believed to compute ...
+_STALL_FACTOR = 10.0  # ... or so many times what was predicted, where that is longer
+_LONGEST = 3600.0  # seconds that computing may take whatever is told of its progress ...
+_LONGEST_FACTOR = 50.0  # ... or so many times what was predicted
+_FURTHER = 0.001  # of the work: less is no progress
 _FAREWELL = 10.0  # seconds that cleaning up at an executor may take
 
 
@@ -298,11 +303,31 @@ class Scheduler(Generic[W]):
             await self._reach.set_up(place)
             await self._step(attempt, State.UPLOADING, lambda: executor.upload(work, attempt.tell))
         async with place.compute:
-            await self._step(attempt, State.RUNNING, lambda: executor.compute(work, attempt.tell))
+            await self._step(attempt, State.RUNNING, lambda: self._computed(attempt, place))
         async with place.down:
             await self._step(attempt, State.DOWNLOADING, lambda: executor.download(work, attempt.tell))
         async with self._desk:
             await self._finish(attempt)
+
+    async def _computed(self, attempt: Attempt[W], place: Place) -> float | None:
+        """Have it computed. Raises ``WrongResultError`` for a machine that says it does, and comes no further."""
+        began, predicted = anyio.current_time(), attempt.option.compute
+        stall = max(_STALL, _STALL_FACTOR * predicted)
+        latest = began + max(_LONGEST, _LONGEST_FACTOR * predicted)
+        furthest = 0.0
+        with anyio.CancelScope(deadline=began + stall) as waiting:
+
+            def tell(fraction: float) -> None:
+                nonlocal furthest
+                if fraction >= furthest + _FURTHER:
+                    furthest = fraction
+                    waiting.deadline = min(anyio.current_time() + stall, latest)
+                attempt.tell(fraction)
+
+            return await place.executor.compute(attempt.work, tell)
+        minutes = (anyio.current_time() - began) / 60
+        what = f"{place.name} says that it computes, and came to no end in {minutes:.0f} minutes."
+        raise WrongResultError(what, hint="The work is done elsewhere.")
 
     async def _finish(self, attempt: Attempt[W]) -> None:
         """The first attempt that gets here makes the result; the others are given up, unless it fails after all."""
@@ -352,6 +377,8 @@ class Scheduler(Generic[W]):
             if isinstance(error, WrongResultError):
                 run.failed_at.add(place.name)
             self._reach.lost(place, error)
+            if place.condition is Condition.OUT:
+                self._leave(place)
         else:
             run.failures.append(error)
             run.failed_at.add(place.name)
@@ -364,6 +391,12 @@ class Scheduler(Generic[W]):
             self._end(run, State.FAILED, error=run.failures[0])
         else:
             self._move(run, State.QUEUED, cause=str(error))
+
+    def _leave(self, place: Place) -> None:
+        """Nothing more is expected of an executor that is out: its jobs are placed anew."""
+        for attempt in self._attempts:
+            if attempt.option.executor == place.name and attempt.state is not State.FINISHING:
+                attempt.scope.cancel()
 
     def _is_final(self, run: Run, error: MontageError, *, from_afar: bool) -> bool:
         """The user's mistake, no space here, too many failures, or one that every machine would repeat."""
