@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,13 @@ import psutil
 import pytest
 
 from montage_ai import processes
-from montage_ai.errors import DiskFullError, FFmpegError, UserError
-from montage_ai.media import ffmpeg
-from montage_ai.media.ffmpeg import ffmpeg_filters, ffmpeg_path, ffmpeg_version, run_ffmpeg
+from montage_ai.errors import DiskFullError, FFmpegError, UnsuitedError, UserError
+from montage_ai.media import ffmpeg, vidstab
+from montage_ai.media.ffmpeg import ffmpeg_filters, ffmpeg_path, ffmpeg_version, ffmpeg_with, run_ffmpeg
 from montage_ai.media.probe import probe
+from montage_ai.tasks.stabilize import CLIP, Stabilize
+from montage_ai.tasks.task import InputFile
+from montage_ai.worker.machine import this_machine
 
 SOURCE = ["-f", "lavfi", "-i", "testsrc2=size=64x36:rate=30:duration=2"]
 ENDLESS = ["-f", "lavfi", "-re", "-i", "testsrc2=size=64x36:rate=30", "-f", "null", "-"]
@@ -187,3 +191,38 @@ def test_a_run_may_happen_in_another_folder(tmp_path: Path) -> None:
 def test_the_module_offers_only_one_way_to_run_ffmpeg() -> None:
     public: list[Callable[..., object]] = [v for k, v in vars(ffmpeg).items() if k.startswith("run")]
     assert public == [run_ffmpeg]
+
+
+class TestFiltersThatWork:
+    """An FFmpeg may have a filter of the right name that lacks an option."""
+
+    @pytest.fixture
+    def old(self, fresh: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+        """One whose vid.stab does not know ``fileformat``, as in FFmpeg 5."""
+        old = tmp_path / "old-ffmpeg"
+        complaint = "echo \"Option 'fileformat' not found\" >&2; exit 1"
+        old.write_text(
+            f'#!/bin/sh\ncase "$*" in *fileformat*) {complaint};; esac\nexec {shlex.quote(ffmpeg_path())} "$@"\n'
+        )
+        old.chmod(0o755)
+        ffmpeg_path.cache_clear()
+        ffmpeg_with.cache_clear()
+        monkeypatch.setenv("MONTAGE_AI_FFMPEG", str(old))
+        yield old
+        ffmpeg_with.cache_clear()
+
+    def test_the_bundled_one_takes_the_place_of_one_that_lacks_an_option(self, old: Path) -> None:
+        assert ffmpeg_path() == str(old)
+        assert ffmpeg_with("scale=32:32") == str(old)
+        assert ffmpeg_with(*vidstab.FILTERS) not in ("", str(old))
+        assert this_machine(old.parent).filters == set(vidstab.FILTERS)
+
+    def test_a_clip_is_steadied_all_the_same(self, old: Path, plain: Path, tmp_path: Path) -> None:
+        task = Stabilize(source=InputFile(path=plain, sha256=""), deliver="clip", always=True)
+        (here, *_) = task.variants()
+        made = here.compute(here.prepare(tmp_path), tmp_path, lambda _: None)
+        assert probe(made.files[CLIP]).duration == pytest.approx(2.0, abs=0.1)
+
+    def test_what_none_can_is_told_with_its_name(self) -> None:
+        with pytest.raises(UnsuitedError, match="nosuchfilter"):
+            ffmpeg_with("nosuchfilter=1")

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from montage_ai.errors import CrashError, RuntimeLostError, UnreachableError, UnsuitedError
+from montage_ai.media import vidstab
 from montage_ai.offload.program import program
 from montage_ai.offload.remote.bootstrap import Bootstrap
 from montage_ai.offload.remote.executor import RemoteExecutor
@@ -70,7 +71,7 @@ def test_setting_up_happens_once_a_runtime(far: Path, payload: InputFile, tmp_pa
     run(main)
     (machine,) = told
     assert machine.ffmpeg
-    assert "vidstabdetect" in machine.filters
+    assert set(vidstab.FILTERS) <= machine.filters
     assert machine.processors >= 1
     assert machine.memory > 0
     assert machine.disk > 0

@@ -15,7 +15,7 @@ from montage_ai.errors import MontageError, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FILTERS = ("vidstabdetect", "vidstabtransform", "xfade", "lut3d", "ebur128", "alimiter", "zscale", "tonemap")
+_FILTERS = ("xfade", "lut3d", "ebur128", "alimiter", "zscale", "tonemap")
 _LEAST_DISK = 2e9
 
 
@@ -57,12 +57,15 @@ def _ffmpeg() -> str:
 
 
 def _filters() -> str:
-    from montage_ai.media.ffmpeg import ffmpeg_filters
+    from montage_ai.media import vidstab
+    from montage_ai.media.ffmpeg import ffmpeg_filters, ffmpeg_path, ffmpeg_with
 
     missing = set(_FILTERS) - ffmpeg_filters()
     if missing:
         hint = "Unset MONTAGE_AI_FFMPEG to use the FFmpeg that came with this package."
         raise UserError(f"FFmpeg lacks {', '.join(sorted(missing))}.", hint=hint)
+    if ffmpeg_with(*vidstab.FILTERS) != ffmpeg_path():
+        return "all there; to stabilise, the bundled FFmpeg is used: this one lacks options of vid.stab"
     return "all there"
 
 

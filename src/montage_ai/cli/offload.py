@@ -193,6 +193,7 @@ def _decision(command: list[str]) -> tuple[Decision, bool]:
 
 
 def _print_health(one: Health) -> None:
+    from montage_ai.media import vidstab
     from montage_ai.worker.machine import Machine
 
     if not one.enabled:
@@ -214,11 +215,11 @@ def _print_health(one: Health) -> None:
         facts.append("not set up yet: the first job does that, or `montage-ai offload calibrate`")
     else:
         gpu = f"{machine.gpu}, {machine.gpu_memory:.0f} GB" if machine.gpu else "no GPU"
-        vidstab = "with" if "vidstabdetect" in machine.filters else "without"
+        has = "with" if set(vidstab.FILTERS) <= machine.filters else "without"
         facts += [
             f"{machine.processors} x {machine.processor}, {machine.memory:.0f} GB; {gpu}",
             f"{machine.disk:.0f} GB of disk free",
-            f"{machine.system}, Python {machine.python}, FFmpeg {machine.ffmpeg or 'missing'} {vidstab} libvidstab",
+            f"{machine.system}, Python {machine.python}, FFmpeg {machine.ffmpeg or 'missing'} {has} libvidstab",
             f"runtime {machine.boot[:8] or 'unknown'}",
         ]
     typer.echo(f"{one.name}: " + "\n    ".join(map(printable, facts)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from montage_ai import config, processes
-from montage_ai.errors import DiskFullError, FFmpegError, UserError
+from montage_ai.errors import DiskFullError, FFmpegError, UnsuitedError, UserError
 
 OnSeconds = Callable[[float], None]
 
@@ -27,9 +28,7 @@ def ffmpeg_path() -> str:
     """The FFmpeg binary: the bundled one, unless ``MONTAGE_AI_FFMPEG`` asks for another."""
     choice = config.ffmpeg_choice()
     if choice == "bundled":
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        return _bundled()
     found = shutil.which("ffmpeg" if choice == "system" else choice)
     if found is None:
         raise UserError(
@@ -37,6 +36,39 @@ def ffmpeg_path() -> str:
             hint="Unset it to use the FFmpeg that came with this package.",
         )
     return str(Path(found).absolute())
+
+
+def _bundled() -> str:
+    import imageio_ffmpeg
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+@cache
+def ffmpeg_with(*filters: str) -> str:
+    """The FFmpeg binary in which ``filters`` work, with their options: the usual one, else the bundled one.
+
+    A filter of the right name may lack an option, so they are tried: one after the other in one folder, where each may
+    read what another has written. Raises ``UnsuitedError``.
+    """
+    for program in dict.fromkeys((ffmpeg_path(), _bundled())):
+        if all_work(program, filters):
+            return program
+    names = ", ".join(one.partition("=")[0] for one in filters)
+    raise UnsuitedError(f"FFmpeg lacks {names}, or options of theirs.", hint="Unset MONTAGE_AI_FFMPEG.")
+
+
+def all_work(program: str, filters: Sequence[str]) -> bool:
+    """Whether all ``filters`` can be used with ``program``."""
+    source = ["-f", "lavfi", "-i", "color=size=64x64:rate=10:duration=0.3"]
+    with tempfile.TemporaryDirectory(prefix="montage-ai-") as folder:
+        try:
+            for one in filters:
+                arguments = ["-loglevel", "error", *source, "-vf", one, "-f", "null", "-"]
+                run_ffmpeg(arguments, cwd=Path(folder), program=program)
+        except FFmpegError:
+            return False
+    return True
 
 
 @cache
@@ -60,13 +92,14 @@ def run_ffmpeg(
     feed: Iterable[bytes] | None = None,
     wants_output: bool = False,
     about: Path | None = None,
+    program: str | None = None,
 ) -> str:
-    """Run FFmpeg and return its stdout (if ``wants_output``), else what it wrote to stderr.
+    """Run FFmpeg (``program``, if not the usual one); return its stdout (if ``wants_output``), else its stderr.
 
     ``on_seconds`` is told the output time in seconds; ``feed`` is written to FFmpeg's stdin. Raises
     ``FFmpegError`` with the last lines of stderr, about the file ``about``; ``DiskFullError`` where the disk is full.
     """
-    command = [ffmpeg_path(), "-hide_banner", "-nostdin", "-y"]
+    command = [program or ffmpeg_path(), "-hide_banner", "-nostdin", "-y"]
     if on_seconds is not None:
         command += ["-progress", "pipe:1", "-nostats"]
     command += arguments
@@ -102,12 +135,13 @@ def first_run_that_works(
     cwd: Path | None = None,
     on_seconds: OnSeconds | None = None,
     about: Path | None = None,
+    program: str | None = None,
 ) -> None:
     """Run FFmpeg with the first of ``tries`` that does not fail. Raises the first one's ``FFmpegError``."""
     first: FFmpegError | None = None
     for arguments in tries:
         try:
-            run_ffmpeg(arguments, cwd=cwd, on_seconds=on_seconds, about=about)
+            run_ffmpeg(arguments, cwd=cwd, on_seconds=on_seconds, about=about, program=program)
             return
         except FFmpegError as error:
             first = first or error

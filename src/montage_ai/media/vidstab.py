@@ -49,6 +49,12 @@ _MIN_SPREAD = 0.14  # of the diagonal, RMS, half of what a full picture has: one
 _ROUNDS = 12
 
 
+def _safe(name: str) -> str:
+    if not _SAFE_NAME.fullmatch(name):
+        raise VerificationError(f"{name!r} cannot be named in a filter graph.", hint="Use a plain name in the cwd.")
+    return name
+
+
 def detect_filter(result: str = MOTIONS_FILE, *, shakiness: int = 5, accuracy: int = 15, stepsize: int = 32) -> str:
     """The filter that writes local motions to ``result``.
 
@@ -67,6 +73,10 @@ def transform_filter(corrections: str = CORRECTIONS_FILE, *, interpolation: str 
         f"vidstabtransform=input={_safe(corrections)}:relative=0:smoothing=0:optalgo=avg:optzoom=0:zoom=0"
         f":crop=keep:interpol={interpolation}"
     )
+
+
+FILTERS = (detect_filter(), transform_filter(MOTIONS_FILE))
+"""What FFmpeg must be able to do, one after the other: see ``ffmpeg.ffmpeg_with``."""
 
 
 def corrections_text(corrections: Corrections) -> str:
@@ -112,12 +122,6 @@ def read_local_motions(lines: Iterable[str]) -> Iterator[Reals]:
         if frame is None or int(frame[1]) != number or values.size != _VALUES * int(frame[2]):
             raise WorkError(f"vid.stab's motions are damaged at frame {number}.")
         yield values.reshape(-1, _VALUES)[:, _KEPT]
-
-
-def _safe(name: str) -> str:
-    if not _SAFE_NAME.fullmatch(name):
-        raise VerificationError(f"{name!r} cannot be named in a filter graph.", hint="Use a plain name in the cwd.")
-    return name
 
 
 def _padded(frames: list[Reals]) -> tuple[Reals, Reals, Reals]:

@@ -271,7 +271,8 @@ def works_of(task: Task) -> dict[str, Work]:
 
 def lacks(machine: Machine, needs: Needs) -> str:
     """What a machine lacks of what is needed, in words; empty where that is nothing."""
-    lacking = [f"the FFmpeg filter {name}" for name in sorted(needs.filters - machine.filters)]
+    filters = [one.partition("=")[0] for one in needs.filters if one not in machine.filters]
+    lacking = [f"the FFmpeg filter {name} with the options that are used" for name in filters]
     lacking += [f"the package {name}" for name in sorted(needs.packages - machine.packages)]
     if machine.memory and machine.memory < needs.memory:
         lacking.append(f"{needs.memory:g} GB of memory")

@@ -18,8 +18,9 @@ import av.error
 from montage_ai.edit.choices import TransitionKind
 from montage_ai.edit.timeline import Item, Timeline, half_after, half_before
 from montage_ai.errors import ClipsFailedError, FFmpegError, MontageError, VerificationError
-from montage_ai.media.ffmpeg import ffmpeg_version, run_ffmpeg
+from montage_ai.media.ffmpeg import ffmpeg_version, ffmpeg_with, run_ffmpeg
 from montage_ai.media.stills import still
+from montage_ai.media.vidstab import FILTERS
 from montage_ai.render.encoding import video_arguments
 from montage_ai.render.layers import Canvas, Layer, filter_chain, input_arguments
 from montage_ai.render.transitions import transition_filters
@@ -162,6 +163,7 @@ def _encode(segment: Segment, path: Path, scratch: Path, on_frames: Callable[[in
         segment.arguments(path),
         cwd=scratch,
         about=segment.layers[0].source,
+        program=ffmpeg_with(*FILTERS) if any(layer.steadied for layer in segment.layers) else None,
         on_seconds=lambda seconds: on_frames(min(segment.frames, int(seconds * fps))),
     )
     frames, picture = inspect(path, segment.fade_in)

@@ -85,7 +85,7 @@ def _render_sound(
 
 def measure(arguments: list[str]) -> Loudness:
     """Loudness of what FFmpeg reads with ``arguments``, by its ``ebur128`` filter."""
-    said = run_ffmpeg([*arguments, "-map", "0:a:0", "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-"])
+    said = run_ffmpeg([*arguments, "-map", "0:a:0", "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"])
     summary = said[said.rfind("Summary:") :]
     integrated = re.search(r"I:\s+(\S+) LUFS", summary)
     peak = re.search(r"Peak:\s+(\S+) dBFS", summary)

@@ -19,7 +19,7 @@ from montage_ai.errors import TaskError, VerificationError
 from montage_ai.media import vidstab
 from montage_ai.media.camera_path import SHAKY, Motions, correct, shake
 from montage_ai.media.cut import cut_pictures
-from montage_ai.media.ffmpeg import first_run_that_works, run_ffmpeg
+from montage_ai.media.ffmpeg import ffmpeg_with, first_run_that_works, run_ffmpeg
 from montage_ai.media.filters import square_pixels, square_size, to_sdr, whole_frames
 from montage_ai.media.likeness import check_alike, check_decodes, count_pictures
 from montage_ai.media.probe import MediaInfo, probe
@@ -52,7 +52,7 @@ class Stabilize(Task):
 
     name: ClassVar = "stabilize"
     version: ClassVar = 3
-    needs: ClassVar = Needs(filters=frozenset({"vidstabdetect", "vidstabtransform"}), processors=2)
+    needs: ClassVar = Needs(filters=vidstab.FILTERS, processors=2)
 
     source: InputFile
     start: Fraction = Field(Fraction(0), ge=0)
@@ -308,6 +308,7 @@ def detect_motions(task: Stabilize, info: MediaInfo, folder: Path, on_fraction: 
         cwd=folder,
         on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),
         about=info.path,
+        program=ffmpeg_with(*vidstab.FILTERS),
     )
     trf = folder / vidstab.MOTIONS_FILE
     with trf.open(encoding="ascii") as lines:
@@ -339,6 +340,7 @@ def write_steady_clip(
         cwd=folder,
         on_seconds=lambda done: on_fraction(min(done / seconds, 1.0)),
         about=info.path,
+        program=ffmpeg_with(*vidstab.FILTERS),
     )
     (folder / vidstab.CORRECTIONS_FILE).unlink()
     return output

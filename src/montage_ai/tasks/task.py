@@ -40,10 +40,11 @@ class InputFile(BaseModel):
 class Needs:
     """What a machine must have to compute a task: FFmpeg filters, Python packages, gigabytes of memory, a GPU.
 
+    ``filters`` are given with their options, in an order in which each can be tried after the others.
     ``processors`` are what it keeps busy: a cluster gives a job as many, where it has them.
     """
 
-    filters: frozenset[str] = frozenset()
+    filters: tuple[str, ...] = ()
     packages: frozenset[str] = frozenset()
     processors: int = 1
     memory: float = 0.5

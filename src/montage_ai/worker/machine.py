@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from montage_ai.errors import MontageError
+from montage_ai.errors import MontageError, UnsuitedError
 from montage_ai.parallel import cores, memory
 
 _GIGA = 1e9
@@ -34,6 +34,7 @@ class Machine(BaseModel):
     """What is free where jobs run."""
     ffmpeg: str | None = None
     filters: frozenset[str] = frozenset()
+    """Of FFmpeg's, with the options that tasks use, those that work."""
     packages: frozenset[str] = frozenset()
     boot: str = ""
     """Differs from one life of the machine to the next."""
@@ -84,12 +85,20 @@ def _gpu() -> tuple[str | None, float]:
 
 
 def _ffmpeg() -> tuple[str | None, frozenset[str]]:
-    from montage_ai.media.ffmpeg import ffmpeg_filters, ffmpeg_version
+    """Its version, and which of the filters that tasks need work."""
+    from montage_ai.media.ffmpeg import ffmpeg_version, ffmpeg_with
+    from montage_ai.tasks import task_class, task_names
 
     try:
-        return ffmpeg_version(), ffmpeg_filters()
+        version = ffmpeg_version()
     except (MontageError, OSError, ModuleNotFoundError):
         return None, frozenset()
+    working = set[str]()
+    for filters in {task_class(name).needs.filters for name in task_names()}:
+        with contextlib.suppress(UnsuitedError, OSError, ModuleNotFoundError):
+            ffmpeg_with(*filters)
+            working |= set(filters)
+    return version, frozenset(working)
 
 
 def _processor() -> str:
