@@ -37,6 +37,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 
 from montage_ai import processes
 from montage_ai.errors import MediaError, MontageError, error_from
+from montage_ai.forkserver import python_child
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +110,7 @@ def _call(function: Callable[..., Any], memory: float, silence: float, arguments
     }
     about = next((value for value in arguments.values() if isinstance(value, Path)), None)
     about = about or next((path for value in arguments.values() if (path := getattr(value, "path", None))), None)
-    child = _take()
+    child = _take(function.__module__)
     try:
         answer = child.ask(request, on_progress, silence)
     except BaseException:
@@ -152,7 +153,7 @@ def _adapters(function: Callable[..., Any]) -> dict[str, Any]:
 class _Child:
     """A process that answers calls, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, imports: str) -> None:
         self.environment = _environment()
         self.silent_for = 0.0
         """Seconds since it last reported, as the watcher has counted them: while we sleep, nobody counts."""
@@ -160,11 +161,7 @@ class _Child:
         self.has_stalled = False
         self._stack = contextlib.ExitStack()
         self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        # -P: the folder that the program was started in may hold anything, a random.py too.
-        command = [sys.executable, "-P", "-m", _MODULE]
-        self.process = self._stack.enter_context(
-            processes.child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.fileno())
-        )
+        self.process = self._stack.enter_context(python_child(_MODULE, stderr=self._log.fileno(), imports=[imports]))
 
     def ask(
         self, request: Mapping[str, Any], on_progress: Callable[[float], None], silence: float
@@ -230,15 +227,15 @@ _lock = threading.Lock()
 _watcher: threading.Thread | None = None
 
 
-def _take() -> _Child:
-    """A child that waits, or a new one."""
+def _take(imports: str) -> _Child:
+    """A child that waits, or a new one, that will need the module ``imports``."""
     with _lock:
         while _idle:
             child = _idle.pop()
             if child.process.poll() is None and child.environment == _environment():
                 return child
             child.end()
-    return _Child()
+    return _Child(imports)
 
 
 def _give_back(child: _Child) -> None:
@@ -307,7 +304,7 @@ if hasattr(os, "register_at_fork"):
 # In the child
 
 
-def main() -> int:
+def main(_: typing.Sequence[str] = ()) -> int:
     """Answer calls until stdin ends."""
     mark_expendable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Protocol
 
 _WATCHDOG = """
 import os, signal, sys
@@ -30,14 +31,27 @@ for child in children:
         pass
 """
 
-Process = subprocess.Popen[bytes]
+
+class Process(Protocol):
+    """A child: as much of ``subprocess.Popen`` as is used of one."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
 
 _POSIX = os.name == "posix"
 _NEW_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 _lock = threading.RLock()
 _children: dict[Process, StopSign | None] = {}
-_watchdog: Process | None = None
+_watchdog: subprocess.Popen[bytes] | None = None
 _thread = threading.local()
 
 
@@ -84,21 +98,51 @@ def child(
     stderr: int = subprocess.DEVNULL,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    under_sign: bool = True,
 ) -> Iterator[Process]:
-    """Run ``command`` for the length of the ``with`` block; it is ended with the block, and all that it started."""
-    process = _start(command, stdin, stdout, stderr, cwd, env)
-    try:
+    """Run ``command`` for the length of the ``with`` block; it is ended with the block, and all that it started.
+
+    ``under_sign``: this thread's sign, if it has one, ends it too.
+    """
+    process = _start(command, stdin, stdout, stderr, cwd, env, _current_sign() if under_sign else None)
+    with _ended_with_block(process):
         yield process
+
+
+@contextlib.contextmanager
+def adopted(process: Process) -> Iterator[Process]:
+    """The same for a process that runs already. Raises ``Stopped`` where this thread's sign is set."""
+    sign = _current_sign()
+    with _lock:
+        _tell("")
+        _children[process] = sign
+        _tell(f"+{process.pid}\n")
+    with _ended_with_block(process):
+        if sign is not None:
+            sign.check()
+        yield process
+
+
+@contextlib.contextmanager
+def _ended_with_block(process: Process) -> Iterator[None]:
+    owner = os.getpid()
+    try:
+        yield
     finally:
-        _kill(process)
-        process.wait()
-        with _lock:
-            _children.pop(process, None)
-            _tell(f"-{process.pid}\n")
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        if os.getpid() == owner:  # in a fork of this program it is not ours to end
+            _end(process)
+
+
+def _end(process: Process) -> None:
+    _kill(process)
+    process.wait()
+    with _lock:
+        _children.pop(process, None)
+        _tell(f"-{process.pid}\n")
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 @contextlib.contextmanager
@@ -107,7 +151,7 @@ def under_current_sign(process: Process) -> Iterator[None]:
 
     Afterwards no sign ends it. Raises ``Stopped`` where the sign is set already.
     """
-    sign: StopSign | None = getattr(_thread, "sign", None)
+    sign = _current_sign()
     with _lock:
         if sign is not None:
             sign.check()
@@ -153,10 +197,21 @@ def born(pid: int) -> str:
     return ""
 
 
-def _start(
-    command: Sequence[str], stdin: int, stdout: int, stderr: int, cwd: Path | None, env: Mapping[str, str] | None
-) -> Process:
+def _current_sign() -> StopSign | None:
+    """That of the work of this thread."""
     sign: StopSign | None = getattr(_thread, "sign", None)
+    return sign
+
+
+def _start(
+    command: Sequence[str],
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    sign: StopSign | None,
+) -> Process:
     with _lock:  # a sign that is set now finds the child, or the child is not started
         if sign is not None:
             sign.check()

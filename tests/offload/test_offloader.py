@@ -48,11 +48,20 @@ def task_for(source: Path, **parameters: Any) -> Stabilize:
 def at_work(process: psutil.Process | None = None) -> list[psutil.Process]:
     """Workers and FFmpegs below this program."""
     below = (process or psutil.Process()).children(recursive=True)
-    return [child for child in below if {"montage_ai.worker", "-nostdin"} & set(arguments(child))]
+    return [child for child in below if is_worker(child) or "-nostdin" in arguments(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "montage_ai.worker" in arguments(process) or bool(process.name() == "montage-worker")
+    except psutil.NoSuchProcess:
+        return False
 
 
 def ffmpegs(process: psutil.Process | None = None) -> list[psutil.Process]:
-    return [child for child in at_work(process) if any("vidstabdetect" in one for one in arguments(child))]
+    """Those that detect a clip's motion; not those that are only tried."""
+    found = [(child, arguments(child)) for child in at_work(process)]
+    return [child for child, given in found if "lavfi" not in given and any("vidstabdetect" in one for one in given)]
 
 
 def alive(process: psutil.Process) -> bool:

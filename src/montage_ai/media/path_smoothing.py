@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 Reals = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -22,13 +21,20 @@ _ACCURACY = 1e-4  # of the barrier's weight, in squares of the path's unit
 _NO_ROOM = 1e-6
 
 
+def _solve(bands: Reals, right: Reals) -> Reals:
+    """The solution of a symmetric positive definite banded system; ``bands`` as LAPACK has them, upper form."""
+    from scipy.linalg import solveh_banded  # a third of a second that who only measures motions does not need
+
+    return np.asarray(solveh_banded(bands, right, check_finite=False), np.float64)
+
+
 def smooth(path: Complexes | Reals, smoothing: int) -> Complexes:
     """``path`` (N,) with swings of ``4 * smoothing`` frames halved and faster ones taken out (Whittaker)."""
     if len(path) < 3:
         return path.astype(np.complex128)
     trend = np.linspace(path[0], path[-1], len(path))  # kept by smoothing anyway: taken out, it costs no precision
     rest = np.stack([(path - trend).real, (path - trend).imag], axis=1)
-    smoothed = solveh_banded(_penalty(len(path), smoothing), rest)
+    smoothed = _solve(_penalty(len(path), smoothing), rest)
     return np.asarray(trend + smoothed[:, 0] + 1j * smoothed[:, 1], np.complex128)
 
 
@@ -87,7 +93,7 @@ def _newton(leave: Reals, bands: Reals, pull: Reals, limit: Reals, weight: float
         slope = _times(bands, leave) + pull + weight * 2 * leave / spare
         curved = bands.copy()
         curved[5] += weight * 2 * (limit**2 + leave**2) / spare**2
-        step = -np.asarray(solveh_banded(curved, slope, check_finite=False), np.float64)
+        step = -_solve(curved, slope)
         far = float(np.max(np.where(step > 0, step / (limit - leave), -step / (limit + leave))))
         leave = leave + step * min(1.0, 0.9 / max(far, 1e-12))
         if far < 0.9 and -float(slope @ step) < 0.1 * weight:

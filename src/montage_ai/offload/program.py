@@ -16,6 +16,7 @@ _TRAVELS = (
     "models",
     "media",
     "isolation.py",
+    "forkserver.py",
     "parallel.py",
     "paths.py",
     "processes.py",

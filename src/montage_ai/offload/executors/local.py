@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -14,14 +13,15 @@ from typing import IO
 import anyio
 from anyio import to_thread
 
-from montage_ai import processes
 from montage_ai.errors import CrashError
+from montage_ai.forkserver import python_child
 from montage_ai.offload.attempted import Attempted, remove_attempt
 from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.options import LOCAL
 from montage_ai.parallel import AT_ONCE
 
 _LOOK = 0.25  # seconds between two looks at a job's status
+_LAST_WORDS = 0.2  # seconds in which a worker that answers no more has ended
 _JOBS = 100  # that one worker runs before a new one takes its place
 
 
@@ -54,7 +54,9 @@ class LocalExecutor(Executor[Attempted]):
         return None
 
     async def _run(self, work: Attempted, on_done: OnDone) -> None:
-        worker = self._idle.pop() if self._idle else await to_thread.run_sync(functools.partial(_Worker, self.slots))
+        module = type(work.task).__module__
+        make = functools.partial(_Worker, self.slots, module)
+        worker = self._idle.pop() if self._idle else await to_thread.run_sync(make)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, work, on_done)
@@ -64,7 +66,7 @@ class LocalExecutor(Executor[Attempted]):
             worker.end()
             raise
         if not answered:
-            code, said = worker.end()
+            code, said = worker.end(_LAST_WORDS)
             work.directory.log.write_text(said, encoding="utf-8")
             last = said.strip().splitlines()[-1:] or ["it said nothing"]
             raise CrashError(f"The worker ended with code {code} and no result: {last[0]}", file=work.directory.log)
@@ -93,20 +95,18 @@ class LocalExecutor(Executor[Attempted]):
 
 
 class _Worker:
-    """``python -m montage_ai.worker serve``, one of ``at_once``."""
+    """``python -m montage_ai.worker serve``, one of ``at_once``, which will need the module ``imports``."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, imports: str) -> None:
         self.jobs = 0
         self._stack = contextlib.ExitStack()
         self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        # -P: the folder that the program was started in may hold anything, a random.py too.
-        command = [sys.executable, "-P", "-m", "montage_ai.worker", "serve"]
         self._process = self._stack.enter_context(
-            processes.child(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+            python_child(
+                "montage_ai.worker.__main__",
+                ["serve"],
                 stderr=self._log.fileno(),
+                imports=["montage_ai.worker.__main__", imports],
                 env={**os.environ, AT_ONCE: str(at_once)},
             )
         )
@@ -123,10 +123,10 @@ class _Worker:
         except (OSError, ValueError):  # it has ended, or was ended meanwhile
             return False
 
-    def end(self) -> tuple[int | None, str]:
-        """End it, if it runs. Returns its code and what it said."""
+    def end(self, patience: float = 0.0) -> tuple[int | None, str]:
+        """End it, if it still runs after ``patience`` seconds. Returns its code and what it said."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.2 if self.jobs else 0)
+            self._process.wait(patience)
         code = self._process.poll()
         self._log.seek(0)
         said = self._log.read().decode("utf-8", "replace")
