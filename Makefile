@@ -5,9 +5,14 @@ BIN := $(VENV)/bin
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
 endif
+TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+QUICK := tests/cli tests/edit/test_pacing.py tests/edit/test_styles.py tests/edit/test_timeline.py tests/media \
+  $(addprefix tests/footage/test_,features.py library.py places.py quality.py rating.py sampling.py scan.py texts.py) \
+  tests/music $(wildcard tests/*.py) tests/tasks/test_task.py \
+  $(addprefix tests/offload/test_,adding.py analysis.py cache.py costs.py ledger.py planner.py store.py)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test explore lint types format bench docs clean
+.PHONY: help install demo check test check-all explore lint types format bench docs clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -31,11 +36,20 @@ $(VENV)/installed-bench: $(VENV)/installed-dev
 demo: install  ## Synthesise footage and music, and cut them to demo/film.mp4
 	$(BIN)/python scripts/demo.py demo
 
-test: $(VENV)/installed-dev  ## Run the checks and all tests
+check: lint types  ## Check style, borders and types, and run the quick tests: a minute or two
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK)
+
+test: $(VENV)/installed-dev  ## Run the checks and all tests but the heavy oddities
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(TESTS) -m "not slow"
+
+check-all: $(VENV)/installed-dev  ## Run the checks and all tests there are
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(TESTS)
 
 explore: $(VENV)/installed-dev  ## Try the properties on many new examples
 	$(BIN)/python -m pytest --hypothesis-profile=explore $$(grep -rl "^from hypothesis" tests --include="test_*.py")

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_TRIES = 3
 _STORE = 100_000_000  # bytes of a node's object store: little more than the least that Ray accepts
 _MEMORY = 4_000_000_000  # bytes that a node says it has
 
@@ -48,7 +49,17 @@ class RayCluster:
 
 @contextlib.contextmanager
 def ray_cluster(*, processors: int = 2) -> Iterator[RayCluster]:
-    """One node, with ``processors``; more can be added."""
+    """One node, with ``processors``; more can be added. Ray gives up to start on a busy machine: it is tried again."""
+    for left in reversed(range(_TRIES)):
+        with _started(processors) as cluster:
+            if cluster.address or not left:
+                yield cluster
+                return
+
+
+@contextlib.contextmanager
+def _started(processors: int) -> Iterator[RayCluster]:
+    """A cluster, without an address where it did not start."""
     token = secrets.token_hex(16)
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
     with contextlib.ExitStack() as stack:
@@ -71,7 +82,8 @@ def ray_cluster(*, processors: int = 2) -> Iterator[RayCluster]:
         try:
             yield RayCluster(process.stdout.readline().decode().strip(), token, folder, process)
         finally:
-            process.stdin.close()  # it ends with that, also where this program is killed
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()  # it ends with that, also where this program is killed
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:

@@ -100,6 +100,7 @@ class TestAgain:
         found = montage_ai.search("orange stripes").moments
         assert {moment.clip.name for moment in found} == {"clip 01.mp4"}  # what is gone is not found
 
+    @pytest.mark.slow
     def test_a_clip_that_was_written_this_moment_is_as_it_was(self, shapes_model: Path, tmp_path: Path) -> None:
         """Its time cannot be trusted yet, so that it is read again; its content is known."""
         write_clip(tmp_path / "new.mp4", "orange", "stripes")
@@ -114,6 +115,7 @@ class TestAgain:
         done = montage_ai.index([tmp_path])
         assert (done.decoded, len(done.skipped)) == (1, 1)
 
+    @pytest.mark.slow
     def test_captions_that_another_model_began_to_replace_are_made_again(
         self, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -156,6 +158,7 @@ class TestAgain:
         db.close()
         assert len(keys) == len(set(keys))
 
+    @pytest.mark.slow
     def test_vectors_that_are_not_whole_are_told_and_made_again(
         self, program: Program, clips: Path, shapes_model: Path, home: Path
     ) -> None:
@@ -170,6 +173,7 @@ class TestAgain:
         assert len(path.read_bytes()) == len(whole)
         assert montage_ai.search("a red circle").unseen == 0
 
+    @pytest.mark.slow
     def test_the_model_that_is_named_is_used_and_only_as_it_was(
         self, clips: Path, shapes_model: Path, tmp_path: Path
     ) -> None:
@@ -231,6 +235,7 @@ class TestQueries:
         assert "montage-ai index" in ran.out
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_nothing_is_refused(program: Program, clips: Path, tmp_path: Path) -> None:
     save_random("siglip", tmp_path / "model")
     ran = program("index", clips, "--model", tmp_path / "model")

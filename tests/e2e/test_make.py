@@ -92,6 +92,7 @@ def test_the_timeline_renders_again_to_the_same_film(
 
 
 @pytest.mark.usefixtures("known")
+@pytest.mark.slow
 def test_an_edited_timeline_is_rendered_as_edited_and_not_overwritten(
     program: Program, footage: Path, music: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +169,7 @@ def test_pins_and_exclusions_reach_the_film(program: Program, footage: Path, mus
     assert all(s["start"] >= 4 for s in shots if s["clip"].endswith("handheld.mp4"))
 
 
+@pytest.mark.slow
 def test_real_clips_and_real_music(program: Program, shared: Path, tmp_path: Path) -> None:
     tracks = shared / "music" / "Backbeat_130bpm.mp3"
     ran = program("make", shared / "video", "--music", tracks, "--json", "--quality", "preview", timeout=500)

@@ -140,6 +140,7 @@ class TestStabilizing:
         assert [path for name in ("jobs", "blobs") for path in (far / name).glob("*")] == []
 
     @pytest.mark.usefixtures("known")
+    @pytest.mark.slow
     def test_a_film_is_the_same_wherever_its_motions_were_measured(
         self, program: Program, footage: Path, music: Path, tmp_path: Path
     ) -> None:
@@ -168,6 +169,7 @@ class TestStabilizing:
         assert again.code == 0
         assert "cannot be reached" not in again.err  # it is left alone for a while
 
+    @pytest.mark.slow
     def test_real_footage_over_a_real_server(self, program: Program, shared: Path, tmp_path: Path) -> None:
         clip = shared / "video" / "rooftop_shaky_handheld.mp4"
         ran = program("stabilize", clip, "-o", "steady.mp4", "--offload", "box")
@@ -342,10 +344,13 @@ class TestJobs:
         assert "No job" in program("jobs", "watch").out or program("jobs", "watch").code == 0
 
 
+SLOW_PLACES = ("cgpu", "cgpu by its commands", "ray")
+
+
 class TestPlaces:
     """The same clip on every kind of machine gives the same film."""
 
-    @pytest.fixture(params=["jupyter", "cgpu", "cgpu by its commands", "ray"])
+    @pytest.fixture(params=["jupyter", *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW_PLACES)])
     def place(
         self, request: pytest.FixtureRequest, home: Path, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[str]:

@@ -147,10 +147,12 @@ LOOKING = "Looking at the footage"
 @pytest.mark.parametrize(
     ("stage", "ending"),
     [
-        *((stage, signal.SIGKILL) for stage in (LOOKING, "Steadying shaky shots", "Rendering")),
         (LOOKING, signal.SIGINT),
         ("Steadying shaky shots", signal.SIGTERM),
-        ("Rendering", signal.SIGINT),
+        ("Rendering", signal.SIGKILL),
+        pytest.param(LOOKING, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("Steadying shaky shots", signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("Rendering", signal.SIGINT, marks=pytest.mark.slow),
     ],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )

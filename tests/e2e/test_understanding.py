@@ -66,6 +66,7 @@ class TestTags:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, "utf-8")
 
+    @pytest.mark.slow
     def test_the_users_own_vocabulary_is_what_shots_are_tagged_by(self, program: Program, few: Path) -> None:
         labels = "\n".join(f'{one} = "a {one} shape"' for one in ("red", "blue", "green", "yellow"))
         self.vocabulary("colours.toml", f'templates = ["{{}}"]\nmost = 1\n[labels]\n{labels}\n')
@@ -122,6 +123,7 @@ class TestReel:
         montage_ai.write_reel([red], film)  # ours may be replaced
         assert set(colours(film)) == {"red"}
 
+    @pytest.mark.slow
     def test_an_editor_gets_a_timeline_that_renders_to_the_same(
         self, program: Program, few: Path, tmp_path: Path
     ) -> None:

@@ -13,6 +13,7 @@ from montage_ai.models.captions import CaptionModel
 from montage_ai.models.self_check import check_sight
 
 
+@pytest.mark.slow
 def test_every_picture_gets_its_own_caption_however_they_are_batched(tmp_path: Path) -> None:
     save_random("blip", tmp_path)
     model = CaptionModel(tmp_path)

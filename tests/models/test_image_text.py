@@ -113,6 +113,7 @@ def test_the_effort_of_something_else_is_refused(config: dict[str, Any]) -> None
 
 
 @given(items=st.lists(st.integers(), max_size=40), size=st.integers(1, 16), fits=st.integers(1, 16))
+@pytest.mark.slow
 def test_batches_shrink_until_they_fit_and_lose_nothing(items: list[int], size: int, fits: int) -> None:
     tried = list[int]()
 

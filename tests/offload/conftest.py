@@ -125,6 +125,15 @@ def ray_executor(cluster: RayCluster) -> Iterator[RayExecutor]:
 TRANSPORTS = ("local", "ssh", "jupyter", "cgpu", "colab")
 """Every transport there is; a new one joins here."""
 
+SLOW_TRANSPORTS = ("cgpu", "colab")
+"""Those of which every call takes a second."""
+
+
+def transport_params(*others: str) -> list[object]:
+    """The transports, and ``others``, to parametrise by."""
+    slow = pytest.mark.slow
+    return [pytest.param(one, marks=slow) if one in SLOW_TRANSPORTS else one for one in (*TRANSPORTS, *others)]
+
 
 def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> Transport:
     if kind == "ssh":
@@ -139,7 +148,7 @@ def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> T
     return LocalTransport(folder)
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(params=transport_params())
 def transport(request: pytest.FixtureRequest, tmp_path: Path) -> Transport:
     return make_transport(request.param, request, tmp_path / "far")
 

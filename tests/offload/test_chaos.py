@@ -134,6 +134,7 @@ EACH_STEP = [
 
 
 @pytest.mark.parametrize(("step", "transport", "kind"), EACH_STEP)
+@pytest.mark.slow
 def test_a_fault_once_over_other_transports(
     step: str, transport: str, kind: Kind, far: Path, payload: InputFile, request: pytest.FixtureRequest
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_fault_once_over_other_transports(
 
 
 @pytest.mark.parametrize("transport", OTHERS)
+@pytest.mark.slow
 def test_other_machines_begin_a_new_life(
     transport: str, far: Path, payload: InputFile, request: pytest.FixtureRequest
 ) -> None:

@@ -252,6 +252,7 @@ def wheels_are_to_be_had() -> bool:
 
 
 @pytest.mark.parametrize("with_pip", [True, False])
+@pytest.mark.slow
 def test_a_bare_machine_is_made_ready_and_does_a_job(
     far: Path, payload: InputFile, tmp_path: Path, with_pip: bool
 ) -> None:

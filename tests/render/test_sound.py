@@ -89,6 +89,7 @@ def test_hums_and_noise_are_not_speech() -> None:
         assert speech_likeness(np.stack([sound, sound], axis=1).astype(np.float32), RATE).max() < SPEECH
 
 
+@pytest.mark.slow
 def test_music_makes_room_for_speech_and_comes_back_without_a_click(
     shared: Path, make_item: MakeItem, make: FFmpeg, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def changed(path: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+@pytest.mark.slow
 def test_whatever_file_of_the_cache_is_damaged_the_film_is_the_same(clips: Path, tmp_path: Path) -> None:
     film, _ = make(clips, tmp_path / "film.mp4", stabilize="always")
     whole = sha256(film.output)

@@ -27,12 +27,12 @@ from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
 from montage_ai.tasks.weights import WeightFile, Weights
-from tests.offload.conftest import TRANSPORTS, attempted, expected_output, far_processes, make_transport, run
+from tests.offload.conftest import attempted, expected_output, far_processes, make_transport, run, transport_params
 
 AnyExecutor = Executor[Attempted]
 
 
-@pytest.fixture(params=["here", *TRANSPORTS, "ray"])
+@pytest.fixture(params=transport_params("here", "ray"))
 def executor(request: pytest.FixtureRequest, far: Path) -> AnyExecutor:
     """Every executor there is, the remote one over each transport; a new one joins here."""
     if request.param == "here":
@@ -180,6 +180,7 @@ def test_an_input_that_changed_is_refused(executor: AnyExecutor, payload: InputF
     run(main)
 
 
+@pytest.mark.slow
 def test_pictures_are_embedded_and_ranked_alike_everywhere(
     executor: AnyExecutor, shapes_model: Path, tmp_path: Path
 ) -> None:

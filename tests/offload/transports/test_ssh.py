@@ -207,6 +207,7 @@ def test_a_proxy_command_speaks_for_a_host_that_nobody_knows(ssh_server: Sshd, f
     run(main)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_there_is_never_taken_for_a_lost_connection(ssh_server: Sshd, far: Path) -> None:
     """A command's code may come after the end of its output."""
 
