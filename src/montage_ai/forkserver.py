@@ -34,7 +34,7 @@ from montage_ai import processes
 _MODULE = "montage_ai.forkserver"
 _CAN_FORK = sys.platform == "linux"
 _LARGEST = 100_000  # bytes of a request: sockets take twice as much
-_FINDING = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # variables by which a Python finds its packages
+_FINDING = ("PYTHONPATH", "PYTHONHOME")  # variables by which a Python finds its packages
 
 
 @contextlib.contextmanager

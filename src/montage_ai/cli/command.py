@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 
 import typer
 
+from montage_ai.cli.examples import epilog
 from montage_ai.errors import MontageError
 
 P = ParamSpec("P")
@@ -45,20 +46,7 @@ def run_command(name: str, place: str, arguments: list[str]) -> None:
 
 
 def _run(name: str, place: str, arguments: list[str]) -> None:
-    module, _, function = place.partition(":")
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    found = getattr(import_module(f"montage_ai.cli.{module}"), function)
-    if isinstance(found, dict):  # a group of commands
-        app.callback()(_group(found))
-        for inner, command in found.items():
-            app.command(inner, context_settings=_SETTINGS.get(inner))(guarded(command))
-    else:
-        app.command()(guarded(found))
+    app = application(name, place)
     try:
         sys.exit(app(args=arguments, prog_name=f"montage-ai {name}", standalone_mode=False))
     except _UsageError as error:
@@ -68,6 +56,26 @@ def _run(name: str, place: str, arguments: list[str]) -> None:
         else:
             error.show()
         sys.exit(error.exit_code)
+
+
+def application(name: str, place: str) -> typer.Typer:
+    """The command, or group of commands, at ``place``, with its options and help."""
+    module, _, function = place.partition(":")
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=epilog(name),
+    )
+    found = getattr(import_module(f"montage_ai.cli.{module}"), function)
+    if isinstance(found, dict):  # a group of commands
+        app.callback()(_group(found))
+        for inner, command in found.items():
+            app.command(inner, context_settings=_SETTINGS.get(inner))(guarded(command))
+    else:
+        app.command(epilog=epilog(name))(guarded(found))
+    return app
 
 
 def captured(function: Callable[..., None], name: str, arguments: list[str]) -> dict[str, Any]:

@@ -23,10 +23,12 @@ _QUIET_SECONDS = 5.0  # between plain lines of one stage
 
 
 @contextlib.contextmanager
-def showing(*, as_json: bool) -> Iterator[Emit]:
-    """The ``Emit`` that fits where the output goes; it may be called from any thread."""
+def showing(*, as_json: bool, quiet: bool = False) -> Iterator[Emit]:
+    """The ``Emit`` that fits where the output goes; it may be called from any thread. ``quiet``: warnings alone."""
     if as_json:
         yield _locked(show_json)
+    elif quiet:
+        yield _locked(_warn)
     elif sys.stderr.isatty():
         with Live() as live:
             yield _locked(live)
@@ -56,31 +58,45 @@ def told(notice: Notice) -> str:
     return f"{'Warning: ' if notice.level == 'warning' else ''}{about}{shown(notice.text)}"
 
 
+def _warn(event: Event) -> None:
+    if isinstance(event, Notice) and event.level == "warning":
+        _say(told(event))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
 class _Plain:
     """Lines on stderr: the start and end of a stage, and how far it is every few seconds."""
 
     def __init__(self) -> None:
         self._totals: dict[str, StageStarted] = {}
+        self._began: dict[str, float] = {}
         self._last = 0.0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
             self._totals[event.stage], self._last = event, time.monotonic()
-            self._say(f"{event.stage} ...")
+            self._began[event.stage] = self._last
+            _say(f"{event.stage} ...")
         elif isinstance(event, StageProgress) and time.monotonic() - self._last >= _QUIET_SECONDS:
             self._last = time.monotonic()
             start = self._totals.get(event.stage)
-            share = f"{100 * event.done / start.total:.0f} %" if start and start.total else f"{event.done:.0f}"
-            self._say(f"{event.stage}: {share}")
+            _say(f"{event.stage}: {self._so_far(event, start)}")
         elif isinstance(event, StageDone):
-            self._say(f"{event.stage}: done in {event.seconds:.1f} s. {event.summary}")
+            _say(f"{event.stage}: done in {event.seconds:.1f} s. {event.summary}")
         elif isinstance(event, Notice):
-            self._say(told(event))
+            _say(told(event))
 
-    @staticmethod
-    def _say(line: str) -> None:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+    def _so_far(self, event: StageProgress, start: StageStarted | None) -> str:
+        if start is None or not start.total:
+            return f"{event.done:.0f}"
+        share = event.done / start.total
+        elapsed = time.monotonic() - self._began.get(event.stage, time.monotonic())
+        left = f", {_minutes(elapsed / share - elapsed)} left" if share > 0.02 and elapsed > 0 else ""
+        return f"{100 * share:.0f} %{left}"
 
 
 class Live:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import JsonOption, OffloadOption
+from montage_ai.cli.options import JsonOption, OffloadOption, QuietOption
 from montage_ai.errors import printable
 from montage_ai.events import counted
 
@@ -26,12 +26,13 @@ def index(
         str | None, typer.Option(help="The model that does: a folder or one of the hub, of the family BLIP.")
     ] = None,
     offload: OffloadOption = None,
+    quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Look at FOOTAGE once, so that it can be searched: what is new or has changed, and what a model sees in it."""
     from montage_ai.api.indexing import index as look
 
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
         done = look(footage, model=model, captions=caption_model or captions, offload=offload, emit=emit)
     if json:
         print_json(

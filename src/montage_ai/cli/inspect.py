@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import JsonOption
+from montage_ai.cli.options import JsonOption, QuietOption
 from montage_ai.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def analyze(
     footage: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Look at FOOTAGE: its shots, and how good they are."""
@@ -27,7 +28,7 @@ def analyze(
 
     from montage_ai.api.montage import analyze as look
 
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
         found = look(footage, emit=emit)
     facts = [_clip_facts(clip) for clip in found.clips]
     if json:
@@ -55,12 +56,13 @@ def analyze(
 
 def beats(
     track: Annotated[Path, typer.Argument(help="A piece of music.")],
+    quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Find the beats of TRACK."""
     from montage_ai.api.montage import beats as listen
 
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
         grid = listen(track, emit=emit)
     if json:
         print_json("beat_grid", **grid.model_dump(mode="json"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from montage_ai.cli.display import json_line, print_json, showing
-from montage_ai.cli.make import JsonOption, OffloadOption
+from montage_ai.cli.options import JsonOption, OffloadOption
 from montage_ai.errors import MontageError, UserError, printable
 from montage_ai.events import Notice, StageDone, StageStarted, Tally, counted
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from montage_ai.cli.display import print_json, showing
+from montage_ai.cli.options import ForceOption, JsonOption, OffloadOption, QuietOption, seconds, tell_new_folder
 from montage_ai.edit.choices import Aspect, Density, Quality, Sound, Stabilization
 from montage_ai.errors import UserError, printable
 from montage_ai.events import counted
@@ -19,23 +20,18 @@ if TYPE_CHECKING:
     from montage_ai.edit.brief import Brief
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print events, one JSON object a line.")]
-OffloadOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Where heavy steps run: never (but here), auto, or an executor. Default: auto once one is enabled."
-    ),
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that this program did not make.")]
-
-
 def make(
     footage: Annotated[list[Path], typer.Argument(help="Folders and files: any mix of videos and photos.")],
     music: Annotated[Path, typer.Option("--music", "-m", help="The piece of music to cut to.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The film.")] = Path("film.mp4"),
     style: Annotated[str, typer.Option(help="A style's name (see `montage-ai styles`) or a .toml file.")] = "dynamic",
     duration: Annotated[
-        float | None, typer.Option(help="Seconds. Default: the music's length, or what the footage can fill.")
+        float | None,
+        typer.Option(
+            parser=seconds,
+            metavar="<time>",
+            help="Seconds, or minutes and seconds like 1:30. Default: the music's length, or what the footage fills.",
+        ),
     ] = None,
     aspect: Annotated[Aspect, typer.Option(help="Shape of the film.")] = "16:9",
     quality: Annotated[Quality, typer.Option(help="Size and care of the encode.")] = "standard",
@@ -62,6 +58,7 @@ def make(
     seed: Annotated[int, typer.Option(min=0, help="Another number, another film of the same kind.")] = 0,
     offload: OffloadOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Decide and print, render nothing.")] = False,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -87,7 +84,9 @@ def make(
             "seed": seed,
         }
     )
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
+        if not plan:
+            tell_new_folder(output, emit)
         film = make_montage(
             footage, music, output, brief=brief, plan_only=plan, force=force, offload=offload, emit=emit
         )
@@ -103,13 +102,15 @@ def render(
     timeline: Annotated[Path, typer.Argument(help="An .otio file that montage-ai wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The film.")],
     offload: OffloadOption = None,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
     """Render a timeline again."""
     from montage_ai.api.rendering import render_timeline
 
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
+        tell_new_folder(output, emit)
         rendered = render_timeline(timeline, output, force=force, offload=offload, emit=emit)
     if json:
         print_json("film", output=rendered.path, encoded=rendered.encoded, reused=rendered.reused)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import JsonOption
+from montage_ai.cli.options import JsonOption
 from montage_ai.errors import UserError, printable
 from montage_ai.events import counted
 

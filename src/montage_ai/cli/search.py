@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import ForceOption, JsonOption
+from montage_ai.cli.options import ForceOption, JsonOption, QuietOption
 from montage_ai.cli.tables import print_table
 from montage_ai.errors import printable
 from montage_ai.events import counted
@@ -32,6 +32,7 @@ def search(
     reel: Annotated[
         Path | None, typer.Option(help="A rough cut of what was found: .mp4, or .otio for an editor.")
     ] = None,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -44,7 +45,7 @@ def search(
         api.check_sheet(sheet, force=force)
     if reel is not None:
         rendering.check_reel(reel, force=force)
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
         found = api.search(query, folders or [], without=without or [], like=like, emit=emit)
         moments = [moment for moment in found.moments if moment.score >= min_score][:count]
         if reel is not None and moments:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import ForceOption, JsonOption, OffloadOption
+from montage_ai.cli.options import ForceOption, JsonOption, OffloadOption, QuietOption
 from montage_ai.errors import UserError, printable
 from montage_ai.events import StageDone, StageStarted, Tally
 
@@ -21,12 +21,20 @@ _STAGE = "Stabilising"
 
 def stabilize(
     clips: Annotated[list[Path], typer.Argument(help="Videos, and folders of them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A file for one clip; a folder for several.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A file for one clip, a folder for several. Default: NAME_stabilized.mp4 beside it.",
+        ),
+    ] = None,
     smoothing: Annotated[
         int, typer.Option(min=1, max=100, help="Swings of 4 times as many frames are halved, faster ones go.")
     ] = 15,
     always: Annotated[bool, typer.Option("--always", help="Also steady what does not shake.")] = False,
     offload: OffloadOption = None,
+    quiet: QuietOption = False,
     json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -36,7 +44,7 @@ def stabilize(
     clips = videos(clips)
     outputs = _outputs(clips, output)
     started = time.monotonic()
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
         emit(StageStarted(_STAGE, float(len(clips)), "clips"))
         tally = Tally(emit, _STAGE)
         service = StabilizationService(smoothing=smoothing, always=always, offload=offload)
@@ -78,13 +86,20 @@ def videos(places: list[Path]) -> list[Path]:
     return found
 
 
-def _outputs(clips: list[Path], output: Path) -> list[Path]:
+def stabilized_name(clip: Path, folder: Path) -> Path:
+    """Where the steadied ``clip`` goes in ``folder``."""
+    return folder / f"{clip.stem}_stabilized.mp4"
+
+
+def _outputs(clips: list[Path], output: Path | None) -> list[Path]:
     """Where each clip goes. Raises ``UserError`` where two would go to one place."""
+    if output is None:
+        return [stabilized_name(clip, clip.parent) for clip in clips]
     if len(clips) == 1 and not output.is_dir() and output.suffix:
         return [output]
     if output.exists() and not output.is_dir():
         raise UserError("is a file, and there are several clips.", file=output, hint="Name a folder.")
-    outputs = [output / f"{clip.stem}_stabilized.mp4" for clip in clips]
+    outputs = [stabilized_name(clip, output) for clip in clips]
     if len(set(outputs)) < len(outputs):
         raise UserError("Two of the clips have the same name.", hint="Stabilise them into different folders.")
     return outputs

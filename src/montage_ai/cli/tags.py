@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from montage_ai.cli.display import print_json, showing
-from montage_ai.cli.make import JsonOption
+from montage_ai.cli.options import JsonOption, QuietOption
 from montage_ai.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 def tags(
     footage: Annotated[list[Path] | None, typer.Argument(help="Folders and files. Default: all that is known.")] = None,
+    quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show what each shot of FOOTAGE shows, and how it feels: of indexed footage what a model says, else what is
     measured."""
     from montage_ai.api import search as api
 
-    with showing(as_json=json) as emit:
+    with showing(as_json=json, quiet=quiet) as emit:
         found = api.tags(footage or [], emit=emit)
     if not json:
         moody = any(one.moods for clip in found for one in (clip.whole, *clip.shots))

@@ -75,7 +75,7 @@ class Style(_Part):
     """One kind of film."""
 
     name: str
-    summary: str
+    summary: str = ""
     pacing: Pacing = Pacing()
     arc: Arc = Arc()
     taste: Taste = Taste()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from montage_ai import config
 from montage_ai.errors import VerificationError
 from montage_ai.media.sealed import is_sealed, write_seal
 from montage_ai.processes import is_alive
@@ -64,6 +65,7 @@ class ResultCache:
 @contextlib.contextmanager
 def in_use(cache: Path) -> Iterator[None]:
     """For the length of the block no program removes what is used from now on from the folders of ``cache``."""
+    config.cache_limit()  # a setting that cannot be is told now, and not after the work
     runs = cache / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     mark = runs / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
