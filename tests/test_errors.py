@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from montage_ai import errors
-from montage_ai.errors import MediaError, MontageError, UserError, WorkError, printable
+from montage_ai.errors import MediaError, MontageError, UserError, WorkError, error_from, printable
 
 KINDS = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, MontageError)]
 
@@ -50,3 +50,10 @@ def test_the_exit_code_tells_failed_work_from_the_users_mistake(kind: type[Monta
 def test_an_error_survives_the_way_between_processes(kind: type[MontageError]) -> None:
     error = kind("is broken.", file="a.mp4", hint="Leave it out.")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize("kind", ["UnreachableError", "WrongResultError", "TaskError", "FFmpegError", "unheard-of"])
+def test_what_another_machine_says_cannot_look_like_a_line_of_ours(kind: str) -> None:
+    error = error_from(kind, "broken\nError: all is lost\n/etc/film.mp4: steadied", file=None, hint="x\nWarning: y")
+    assert all(line.startswith("  ") for line in str(error).split("\n")[1:])
+    assert "Warning" not in str(error)

@@ -94,7 +94,13 @@ class GivenUpError(WorkError):
 
 
 class RemoteError(WorkError):
-    """Another machine did not do its part. The job is not to blame."""
+    """Another machine did not do its part. The job is not to blame.
+
+    What that machine says is told on one line: more could look like lines of ours.
+    """
+
+    def __init__(self, what: str, *, file: Path | str | None = None, hint: str | None = None) -> None:
+        super().__init__(" ".join(what.split("\n")), file=file, hint=hint)
 
 
 class UnreachableError(RemoteError):
@@ -147,7 +153,8 @@ def error_from(kind: str, what: str, *, file: str | None, hint: str | None) -> M
     """The error of class ``kind``, as a worker reported it; a ``TaskError`` for a class that is not ours."""
     found = globals().get(kind)
     known = found if isinstance(found, type) and issubclass(found, MontageError) else TaskError
-    return known(what, file=file, hint=hint)
+    indented = "\n  ".join(line.strip() for line in what.split("\n"))  # only the first line may look like one of ours
+    return known(indented, file=file, hint=hint and hint.partition("\n")[0])
 
 
 def shown(text: str) -> str:

@@ -49,13 +49,15 @@ def test_what_stands_there_stays_as_it_is(path: Path) -> None:
         ("x", "ssh", {"host": "x", "kind": "ray"}, "kind"),
         ("x", "ray", {"address": "nonsense"}, "address cannot be 'nonsense'"),
         ("x", "ssh", {"host": "x", "check_host_key": "false"}, "proxy_command"),
+        ("x", "jupyter", {"url": "http://ada:hunter2@host/user/ada/"}, "token_env"),
     ],
 )
 def test_what_cannot_be_is_told_and_not_written(
     path: Path, name: str, kind: str, given: dict[str, object], told: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=told) as caught:
         add_entry(path, name, kind, given)
+    assert "hunter2" not in str(caught.value)
     assert not path.exists()
 
 

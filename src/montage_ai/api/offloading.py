@@ -80,6 +80,7 @@ def disable(name: str) -> str:
     with Offloader("never") as offloader:
         was_enabled = is_enabled(name, settings, offloader.store)
         offloader.store.machines.disable(name)
+        settings.executor(name).forget_secrets()
         if not was_enabled:
             return ""
         executor = open_remote(name, settings, offloader.store, offloader.ledger, clearing=True)

@@ -71,8 +71,8 @@ class StabilizationService:
 
     def stabilize(
         self,
-        sources: Sequence[Path],
-        outputs: Sequence[Path],
+        sources: Sequence[Path | str],
+        outputs: Sequence[Path | str],
         *,
         force: bool = False,
         emit: Emit = ignore,
@@ -83,12 +83,13 @@ class StabilizationService:
         Of several clips a bad one is named in a warning and left out; a single one raises ``MediaError``. So does an
         output that may not be written, before anything is done: ``UserError``.
         """
-        if len({path.absolute() for path in outputs}) < len(outputs):
+        clips, targets = list(map(Path, sources)), list(map(Path, outputs))
+        if len({path.absolute() for path in targets}) < len(targets):
             raise UserError("Two clips would be written to one file.", hint="Give every clip an output of its own.")
-        good = dict(_usable(list(zip(sources, outputs, strict=True)), emit))
+        good = dict(_usable(list(zip(clips, targets, strict=True)), emit))
         with in_use(config.cache_dir()), Library(config.data_dir()) as library:
             for output, source in good.items():
-                check_target(output, list(sources))
+                check_target(output, clips)
                 if output.exists() and not force and not _made_by_us(source, output, library):
                     hint = "Choose another name, or use --force to replace it."
                     raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)

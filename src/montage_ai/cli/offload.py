@@ -66,9 +66,10 @@ def enable(
             )
         typer.echo(
             f"{name} is {one.identity}.\n"
-            "Where it pays, what a heavy step needs of your clips (packets of the stretches that a film shows, small\n"
-            f"copies of their pictures, or whole clips for `stabilize`) is then sent there, into {one.keeps_in},\n"
-            "and removed when the step is done. Nothing else is sent, and nothing is sent to others."
+            "Where it is faster, what a heavy step needs of your clips (packets of the stretches that a film shows,\n"
+            "small copies of their pictures, whole clips for `stabilize`, small JPEGs for `index`) is then sent\n"
+            f"there, into {one.keeps_in}, and removed when the step is done; so are the files of a model that lies\n"
+            "in a folder of yours. Nothing else is sent, and nothing is sent to others."
         )
         if not typer.confirm("Allow it?"):
             raise UserError(f"{name!r} was not enabled.")
@@ -260,7 +261,9 @@ def _headline(decision: Decision) -> str:
         return "Nothing to be done: all results are known"
     if decision.seconds < 0.98 * decision.here:
         return f"{decision.seconds:.1f} s, instead of {decision.here:.1f} s on this machine alone"
-    return f"{decision.seconds:.1f} s on this machine"
+    places = dict.fromkeys(row.chosen.executor for row in decision.rows if row.chosen is not None)
+    named = " and ".join("this machine" if name == "local" else name for name in places)
+    return f"{decision.seconds:.1f} s on {named or 'this machine'}"
 
 
 def _print_analysis(analysis: Analysis) -> None:

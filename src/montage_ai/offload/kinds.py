@@ -12,8 +12,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from montage_ai import config
 from montage_ai.errors import ConfigError
@@ -64,6 +65,9 @@ class PlaceSettings(Settings):
     @abstractmethod
     def keeps_in(self) -> str:
         """Where it keeps what is sent to it."""
+
+    def forget_secrets(self) -> None:
+        """Remove our copies of secrets."""
 
 
 class MachineSettings(PlaceSettings):
@@ -159,6 +163,13 @@ class JupyterSettings(MachineSettings):
     work_dir: str = Field("montage-ai-worker", pattern=VISIBLE)
     """Below the server's root."""
 
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, url: str) -> str:
+        if urlsplit(url).username is not None or urlsplit(url).password is not None:
+            raise ValueError("url must hold no user or password: put a token into token_env or token_file")
+        return url
+
     @property
     def identity(self) -> str:
         return f"jupyter {self.url}"
@@ -183,9 +194,15 @@ class CgpuSettings(MachineSettings):
     def identity(self) -> str:
         return "cgpu (Google Colab)"
 
+    @property
+    def _login(self) -> Login:
+        return Login(config.data_dir() / "cgpu" / "session.json")
+
+    def forget_secrets(self) -> None:
+        self._login.forget()
+
     def transport(self, notice: Notice) -> Transport:
-        folder = config.data_dir() / "cgpu"
-        client = CgpuClient(self.program, Login(folder / "session.json"), folder / "lock")
+        client = CgpuClient(self.program, self._login, config.data_dir() / "cgpu" / "lock")
         commands = CommandLineTransport(client, self.work_dir)
         if self.road == "commands":
             return commands

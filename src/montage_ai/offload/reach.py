@@ -54,7 +54,7 @@ class Reach(Generic[W]):
             place.silences += 1
             pause = min(_FIRST_PAUSE * 2.0 ** min(place.silences - 1, 10), _LONGEST_PAUSE)
             self._book.did_not_answer(place.name, place.silences, pause, error)
-            self._book.notice(f"{error} It is left alone for {pause:.0f} s.")
+            self._book.notice(f"{_named(place, error)} It is left alone for {pause:.0f} s.")
             self._leave_alone(place, pause, error)
 
     async def set_up(self, place: Place) -> None:
@@ -106,3 +106,9 @@ class Reach(Generic[W]):
     async def _look_later(self, seconds: float) -> None:
         await anyio.sleep(seconds)
         self._look()
+
+
+def _named(place: Place, error: MontageError) -> str:
+    """An error as a sentence that names the executor: transports know addresses only."""
+    text = str(error)
+    return text if place.name in text else f"{place.name}: {text}"

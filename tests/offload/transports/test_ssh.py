@@ -50,6 +50,22 @@ def test_a_host_that_is_not_known_here_is_refused(ssh_server: Sshd, tmp_path: Pa
     run(main)
 
 
+def test_a_host_whose_key_has_changed_is_refused_and_that_is_told(ssh_server: Sshd, tmp_path: Path) -> None:
+    import asyncssh
+
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().split()[:2]
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{ssh_server.port} {' '.join(other)}\n")
+    address = SshAddress("127.0.0.1", ssh_server.user, ssh_server.port, str(ssh_server.key), str(known))
+
+    async def main() -> None:
+        with pytest.raises(AccessDeniedError, match="another host key") as caught:
+            await SshTransport(address, "x").run("true")
+        assert "ssh-keygen -R 127.0.0.1" in (caught.value.hint or "")
+
+    run(main)
+
+
 def test_a_port_where_nobody_listens_is_unreachable(ssh_server: Sshd, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])

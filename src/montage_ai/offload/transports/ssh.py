@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -273,6 +274,12 @@ class SshTransport(Transport):
             hint = "Try `ssh` with the same host: a key, an agent or a password is missing or has expired."
             raise AccessDeniedError(f"{self._address} does not let us in ({error.reason}).", hint=hint) from error
         except asyncssh.HostKeyNotVerifiable as error:
+            if self._is_known():
+                what = f"{self._address} has another host key than the one that is known of it"
+                hint = (
+                    f"Somebody may be in between. If the machine was set up anew: `ssh-keygen -R {self._address.host}`."
+                )
+                raise AccessDeniedError(f"{what}.", hint=hint) from error
             hint = f"Run `ssh {self._address}` once and check its key."
             raise AccessDeniedError(f"{self._address} is not a known host ({error.reason}).", hint=hint) from error
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
@@ -292,6 +299,17 @@ class SshTransport(Transport):
                 yield
         except TimeoutError:
             raise self._unreachable(f"moved nothing for {_STALL:g} s") from None
+
+    def _is_known(self) -> bool:
+        """Whether a key of the host is known: then it has changed."""
+        import asyncssh
+
+        known = Path(self._address.known_hosts or Path.home() / ".ssh" / "known_hosts")
+        try:
+            trusted, *_ = asyncssh.read_known_hosts(str(known)).match(self._address.host, "", self._address.port)
+        except (OSError, ValueError):
+            return False
+        return bool(trusted)
 
     def _unreachable(self, why: str) -> UnreachableError:
         return UnreachableError(f"{self._address} cannot be reached: {why}.")
