@@ -83,6 +83,12 @@ class TestNames:
             ("Zu\u0308rich.mp4", "zürich"),
             ("Saint-Denis.mp4", "saint-denis"),
             ("L'Aquila.mp4", "l'aquila"),
+            ("Zürich.mp4", "zurich"),
+            ("zurich.mp4", "Zürich"),
+            ("Straße.mp4", "strasse"),
+            ("北京旅行.mp4", "北京"),
+            ("VID_20240713_101500.mp4", "july 2024"),
+            ("2024-07-13 11.25.mp4", "july"),
         ],
     )
     @pytest.mark.parametrize("is_seen", [False, True])
@@ -98,6 +104,10 @@ class TestNames:
     def test_part_of_a_word_is_not_the_word(self, silent_clip: Clip) -> None:
         names = names_of(called(silent_clip, "seagulls at Saint Paul.mp4"))
         assert not any(stands_in(word, names) for word in ("sea", "saint-denis", "-", "_"))
+
+    def test_digits_that_are_no_date_say_nothing(self, silent_clip: Clip) -> None:
+        names = names_of(called(silent_clip, "1202407135 20249913.mp4"))
+        assert not any(stands_in(word, names) for word in ("2024", "july"))
 
 
 class TestTexts:
