@@ -54,8 +54,8 @@ def sshd_path() -> str | None:
 
 
 @contextlib.contextmanager
-def sshd(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator[Sshd]:
-    """Run a server with its keys in ``folder``; sessions find ``environment`` set."""
+def sshd(folder: Path, *, environment: dict[str, str] | None = None, sessions: int = 10) -> Iterator[Sshd]:
+    """Run a server with its keys in ``folder``; sessions find ``environment`` set, and a connection has so many."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -69,7 +69,13 @@ def sshd(folder: Path, *, environment: dict[str, str] | None = None) -> Iterator
     authorized.chmod(0o600)
     path = sshd_path()
     if path:
-        command = [path, "-D", "-e", "-f", str(_configuration(folder, port, host_key, authorized, environment or {}))]
+        command = [
+            path,
+            "-D",
+            "-e",
+            "-f",
+            str(_configuration(folder, port, host_key, authorized, environment or {}, sessions)),
+        ]
     else:
         command = [sys.executable, "-c", _FALLBACK, str(port), str(host_key), str(authorized)]
     with (folder / "log.txt").open("wb") as log:
@@ -95,7 +101,9 @@ def _write_keys(host_key: Path, key: Path) -> None:
         path.chmod(0o600)
 
 
-def _configuration(folder: Path, port: int, host_key: Path, authorized: Path, environment: dict[str, str]) -> Path:
+def _configuration(
+    folder: Path, port: int, host_key: Path, authorized: Path, environment: dict[str, str], sessions: int
+) -> Path:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it separates its privileges
     settings = {
@@ -109,6 +117,7 @@ def _configuration(folder: Path, port: int, host_key: Path, authorized: Path, en
         "PasswordAuthentication": "no",
         "PermitRootLogin": "yes",
         "PrintMotd": "no",
+        "MaxSessions": str(sessions),
     }
     if environment:
         settings["SetEnv"] = " ".join(f'"{name}={value}"' for name, value in environment.items())

@@ -11,11 +11,16 @@ import asyncssh
 import pytest
 
 from benchmarks.loopback.link import Link
-from benchmarks.loopback.sshd import Sshd
+from benchmarks.loopback.sshd import Sshd, sshd, sshd_path
 from montage_ai.errors import AccessDeniedError, UnreachableError
 from montage_ai.offload.kinds import SshSettings
+from montage_ai.offload.remote.executor import RemoteExecutor
+from montage_ai.offload.transports.decorators import Retrying
 from montage_ai.offload.transports.ssh import SshAddress, SshTransport
-from tests.offload.conftest import run, ssh_transport
+from montage_ai.tasks.task import InputFile
+from montage_ai.tasks.trial import Trial
+from tests.offload.conftest import attempted, run, ssh_transport
+from tests.offload.executors.test_conformance import check, opened, through
 from tests.offload.transports.test_conformance import read, stream
 
 
@@ -51,8 +56,6 @@ def test_a_host_that_is_not_known_here_is_refused(ssh_server: Sshd, tmp_path: Pa
 
 
 def test_a_host_whose_key_has_changed_is_refused_and_that_is_told(ssh_server: Sshd, tmp_path: Path) -> None:
-    import asyncssh
-
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().split()[:2]
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{ssh_server.port} {' '.join(other)}\n")
@@ -64,6 +67,26 @@ def test_a_host_whose_key_has_changed_is_refused_and_that_is_told(ssh_server: Ss
         assert "ssh-keygen -R 127.0.0.1" in (caught.value.hint or "")
 
     run(main)
+
+
+@pytest.mark.skipif(sshd_path() is None, reason="needs OpenSSH's server")
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_server_that_allows_few_sessions_does_the_job(
+    sessions: int, tmp_path: Path, payload: InputFile, far: Path
+) -> None:
+    task = Trial(source=payload, size=3_000_000)
+    work = attempted(task, tmp_path / "attempt")
+
+    async def main() -> None:
+        executor = RemoteExecutor("box", Retrying(ssh_transport(server, far)), python=sys.executable)
+        await opened(executor)
+        await through(executor, work)
+        check(work, task)
+        await executor.discard(work)
+        await executor.close()
+
+    with sshd(tmp_path / "server", sessions=sessions) as server:
+        run(main)
 
 
 def test_a_port_where_nobody_listens_is_unreachable(ssh_server: Sshd, tmp_path: Path) -> None:
@@ -125,9 +148,8 @@ def test_a_chatty_login_shell_spoils_nothing(ssh_server: Sshd, far: Path, tmp_pa
         def _process(self, command: str):  # type: ignore[no-untyped-def]
             return super()._process(f"sh {shell}; {command}")
 
-        @staticmethod
-        async def _begin(connection: asyncssh.SSHClientConnection, command: str):  # type: ignore[no-untyped-def]
-            return await SshTransport._begin(connection, f"sh {shell}; {command}")
+        async def _begin(self, connection: asyncssh.SSHClientConnection, command: str):  # type: ignore[no-untyped-def]
+            return await super()._begin(connection, f"sh {shell}; {command}")
 
     plain = ssh_transport(ssh_server, far)
     chatty = Chatty(plain._address, str(far))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 import shlex
 import sys
@@ -25,6 +26,7 @@ _KEEP_ALIVE = 10.0
 _WINDOW = 8 * 1024 * 1024  # of what the machine may send us before we have read it
 _QUICK_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"  # first of all: processors have them built in
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # before a channel that was refused is asked for again
+_WAITING = 600.0  # seconds that a channel is waited for while others are in use
 _CHANNELS = 8  # at once; servers allow 10 by default
 
 
@@ -90,6 +92,7 @@ class SshTransport(Transport):
         self._connecting = anyio.Lock()
         self._idle: list[Any] = []  # shells
         self._channels = anyio.CapacityLimiter(_CHANNELS)
+        self._fewer_shells = False
 
     async def run(self, script: str, *, timeout: float = 60.0) -> Completed:
         async with self._channels:
@@ -105,7 +108,10 @@ class SshTransport(Transport):
             except BaseException:
                 shell.close()
                 raise
-            self._idle.append(shell)
+            if self._fewer_shells:
+                shell.close()
+            else:
+                self._idle.append(shell)
             return completed
 
     async def _run(self, shell: Any, script: str) -> Completed:
@@ -216,17 +222,28 @@ class SshTransport(Transport):
             finally:
                 process.close()
 
-    @staticmethod
-    async def _begin(connection: asyncssh.SSHClientConnection, command: str) -> Any:
-        """A new channel. Servers limit their number, and count one until they have heard that it was closed."""
+    async def _begin(self, connection: asyncssh.SSHClientConnection, command: str) -> Any:
+        """A new channel. Servers limit their number, and count one until they have heard that it was closed.
+
+        Where one is refused, shells that wait are closed, and from now on fewer channels are used at once: some servers
+        allow one (``MaxSessions 1``).
+        """
         import asyncssh
 
-        for pause in _PAUSES:
+        deadline = anyio.current_time() + _WAITING
+        for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 return await connection.create_process(command, encoding=None, window=_WINDOW)
             except asyncssh.ChannelOpenError:
+                others = self._channels.borrowed_tokens - 1
+                if anyio.current_time() > deadline or (pause == _PAUSES[-1] and not others):
+                    raise
+                self._channels.total_tokens = min(self._channels.total_tokens, max(1, others))
+                self._fewer_shells = True
+                while self._idle:
+                    self._idle.pop().close()
                 await anyio.sleep(pause)
-        return await connection.create_process(command, encoding=None, window=_WINDOW)
+        raise AssertionError("unreachable")
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
         async with self._connecting:
