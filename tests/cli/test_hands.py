@@ -166,3 +166,15 @@ class TestCompletion:
     @pytest.mark.parametrize("shell", ["zsh", "fish"])
     def test_other_shells_get_a_script_too(self, shell: str) -> None:
         assert "stabilize" in ran("completion", shell).stdout
+
+
+def test_the_doctor_looks_at_databases_and_settings() -> None:
+    well = ran("doctor", "--json")
+    assert well.returncode == 0
+    (config.data_dir() / "jobs.sqlite").write_bytes(b"this is no database, but is as long as one might be" * 20)
+    (config.settings_dir() / "executors.toml").write_text("x = ")
+    ill = ran("doctor")
+    assert ill.returncode == 2
+    failed = [line for line in ill.stdout.splitlines() if line.startswith("FAIL")]
+    assert [line.split()[1] for line in failed] == ["jobs:", "executors:"]
+    assert "Traceback" not in ill.stderr

@@ -11,16 +11,18 @@ import typer
 from montage_ai import __version__
 from montage_ai.cli.display import print_json
 from montage_ai.errors import MontageError, UserError
+from montage_ai.events import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FILTERS = ("xfade", "lut3d", "ebur128", "alimiter", "zscale", "tonemap")
 _LEAST_DISK = 2e9
+_EXTRAS = {"ssh": "asyncssh", "jupyter": "httpx", "cgpu": "websockets", "ray": "ray", "semantic": "transformers"}
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check this machine: FFmpeg and its filters, the folders, the disk."""
+    """Check this machine: FFmpeg and its filters, the databases, the settings, the disk."""
     checks: dict[str, Callable[[], str]] = {
         "montage-ai": lambda: __version__,
         "Python": platform.python_version,
@@ -28,7 +30,10 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
         "FFmpeg": _ffmpeg,
         "FFmpeg's filters": _filters,
         "library": _library,
+        "jobs": _jobs,
         "cache": _cache,
+        "executors": _executors,
+        "extras": _extras,
     }
     failed = False
     for name, check in checks.items():
@@ -75,6 +80,33 @@ def _library() -> str:
 
     with Library(config.data_dir()) as library:
         return str(library.path)
+
+
+def _jobs() -> str:
+    from montage_ai import config
+    from montage_ai.offload.store import Store
+
+    store = Store(config.data_dir())
+    try:
+        return f"{store.path}, {counted(len(store.unfinished()), 'unfinished job')}"
+    finally:
+        store.close()
+
+
+def _executors() -> str:
+    from montage_ai.offload.settings import load_settings, settings_file
+
+    names = ", ".join(load_settings().executors)
+    return f"{names} ({settings_file()})" if names else "none: all work is done on this machine"
+
+
+def _extras() -> str:
+    from importlib.util import find_spec
+
+    there = [name for name, module in _EXTRAS.items() if find_spec(module) is not None]
+    lacking = [name for name in _EXTRAS if name not in there]
+    said = f"{', '.join(there) or 'none'} installed"
+    return said + (f"; for {', '.join(lacking)}: pip install 'montage-ai[all]'" if lacking else "")
 
 
 def _cache() -> str:
