@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 
 from montage_ai.errors import CrashError, RuntimeLostError, UnreachableError, UnsuitedError
@@ -26,7 +27,7 @@ from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import Trial
 from montage_ai.worker.jobdir import JobDir
 from montage_ai.worker.machine import Machine, this_machine
-from tests.offload.conftest import attempted, run
+from tests.offload.conftest import attempted, far_processes, run
 from tests.offload.executors.test_conformance import check, opened, through
 
 
@@ -92,6 +93,30 @@ def test_a_machine_that_another_home_has_set_up_is_examined_and_not_set_up_again
     run(main)
     (machine,) = found
     assert machine.device == this_machine(far).device
+
+
+def test_all_that_was_put_there_can_be_removed(far: Path, payload: InputFile, tmp_path: Path) -> None:
+    """Jobs that run, too; but nothing that others have put there."""
+
+    async def main() -> None:
+        box = RemoteExecutor("box", LocalTransport(far), python=sys.executable)
+        await opened(box)
+        work = attempted(Trial(source=payload, seconds=60), tmp_path / "attempt")
+        await box.upload(work, lambda _: None)
+        with anyio.move_on_after(2):
+            await box.compute(work, lambda _: None)
+        assert far_processes(far)
+        (far / "thesis.txt").write_text("years of work")
+        await box.uninstall()
+        assert [path.name for path in far.iterdir()] == ["thesis.txt"]
+        psutil.wait_procs(far_processes(far), timeout=20)
+        assert far_processes(far) == []
+        (far / "thesis.txt").unlink()
+        await box.uninstall()
+        assert not far.exists()
+        assert await box.connect()  # it must be set up anew
+
+    run(main)
 
 
 def test_a_job_takes_few_calls(far: Path, payload: InputFile, tmp_path: Path) -> None:

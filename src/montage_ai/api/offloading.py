@@ -29,6 +29,7 @@ from montage_ai.offload.ledger import Ledger
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.options import LOCAL
 from montage_ai.offload.places import Mode, Places, is_enabled, open_executors, open_remote
+from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.settings import OffloadSettings, load_settings, settings_file
 from montage_ai.offload.store import Store
 from montage_ai.offload.transports.cgpu.health import CgpuHealth
@@ -97,6 +98,28 @@ def disable(name: str) -> str:
             return ""
 
         return anyio.run(clear)
+
+
+def uninstall(name: str) -> None:
+    """Remove all that was installed on an executor's machine, jobs of ours there too, and disable it.
+
+    Raises ``UserError`` for one that is not configured, ``RemoteError`` where it does not answer.
+    """
+    settings = load_settings()
+    settings.executor(name)
+    with Offloader("never") as offloader:
+        executor = open_remote(name, settings, offloader.store, offloader.ledger)
+
+        async def remove() -> None:
+            if isinstance(executor, RemoteExecutor):  # what lies in a cluster ends with the program that brought it
+                try:
+                    await executor.uninstall()
+                finally:
+                    await executor.close()
+
+        anyio.run(remove)
+        offloader.store.machines.forget(name)
+        settings.executor(name).forget_secrets()
 
 
 def is_cgpu_available() -> bool:

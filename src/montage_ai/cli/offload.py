@@ -93,6 +93,17 @@ def disable(name: _Name, json: JsonOption = False) -> None:
         typer.echo(f"What jobs may have left there could not be removed: {problem}")
 
 
+def uninstall(name: _Name, json: JsonOption = False) -> None:
+    """Remove all that was installed on an executor's machine, and disable it."""
+    from montage_ai.api import offloading
+
+    offloading.uninstall(name)
+    if json:
+        print_json("uninstalled", name=name)
+    else:
+        typer.echo(f"Nothing of montage-ai is left on {name}, which is disabled.")
+
+
 def status(json: JsonOption = False) -> None:
     """Ask every executor that is enabled how it is."""
     from montage_ai.api import offloading
@@ -163,6 +174,7 @@ COMMANDS = {
     "add": add,
     "enable": enable,
     "disable": disable,
+    "uninstall": uninstall,
     "status": status,
     "plan": plan,
     "report": report,

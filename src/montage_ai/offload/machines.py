@@ -47,6 +47,10 @@ class Machines:
     def disable(self, name: str) -> None:
         self._set(name, enabled="")
 
+    def forget(self, name: str) -> None:
+        """Forget what a machine is: it is as if it had never been set up."""
+        self._set(name, enabled="", machine="", silences=0, away_until=0.0, error="")
+
     def remember(self, name: str, machine: Machine) -> None:
         """Remember what a machine is."""
         self._set(name, machine=machine.model_dump_json(), seen=time.time())

@@ -194,6 +194,11 @@ class RemoteExecutor(FarExecutor):
         await ask(self._transport, scripts.discard(work.place, digests), "discarded")
         await to_thread.run_sync(remove_attempt, work.folder)
 
+    async def uninstall(self) -> None:
+        """Remove all that was ever put there."""
+        await ask(self._transport, scripts.uninstall(), "removed")
+        self._python = self._machine = None
+
     async def close(self) -> None:
         await self._transport.close()
 

@@ -37,6 +37,11 @@ alive() {
 }
 """
 
+_END = """\
+# end SIGNAL: the process group that was found alive; not every shell's kill knows all forms
+end() { kill -s $1 -- -$pid 2>/dev/null || kill -$1 -$pid 2>/dev/null || kill -$1 $pid 2>/dev/null; }
+"""
+
 
 def hello(program: str) -> str:
     """Who is there: its life, what is ready, free kilobytes, and the jobs that lie there."""
@@ -178,8 +183,7 @@ echo followed"""
 
 def discard(job: str, digests: Sequence[str]) -> str:
     """End a job if it runs, and remove what was made for it: also its inputs, where no other job there has them."""
-    return f"""{_ALIVE}
-end() {{ kill -s $1 -- -$pid 2>/dev/null || kill -$1 -$pid 2>/dev/null || kill -$1 $pid 2>/dev/null; }}
+    return f"""{_ALIVE}{_END}
 if alive {job}; then
   end TERM
   tries=0; while alive {job} && [ $tries -lt 20 ]; do sleep 0.1; tries=$((tries + 1)); done
@@ -192,3 +196,14 @@ for digest in $digests; do
   [ ! -f blobs/$digest ] || [ "$(ls -ld blobs/$digest | awk '{{print $2}}')" -gt 1 ] || rm -f blobs/$digest
 done
 echo discarded"""
+
+
+def uninstall() -> str:
+    """End all jobs, and remove all that was put there: the folder too, if it then is empty."""
+    return f"""{_ALIVE}{_END}
+for job in $(ls jobs 2>/dev/null); do
+  if alive $job; then end KILL; fi
+done
+rm -rf jobs blobs program environment-* environment.json environment.json.new constraints.txt wheels home || exit 4
+here=$PWD; cd / && rmdir "$here" 2>/dev/null
+echo removed"""
