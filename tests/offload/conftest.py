@@ -203,6 +203,14 @@ def arguments(process: psutil.Process) -> list[str]:
         return []
 
 
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it does jobs here: such processes are forked from one that has its imports, where that is possible."""
+    try:
+        return "montage_ai.worker" in arguments(process) or bool(process.name() == "montage-worker")
+    except psutil.NoSuchProcess:
+        return False
+
+
 def far_processes(folder: Path) -> list[psutil.Process]:
     """What runs for jobs in ``folder``."""
     found = []

@@ -32,7 +32,7 @@ from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.offload.transports.transport import Transport
 from montage_ai.tasks.task import InputFile
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.offload.conftest import TRANSPORTS, arguments, expected_output, far_processes, make_transport
+from tests.offload.conftest import TRANSPORTS, expected_output, far_processes, is_worker, make_transport
 
 Plan = Callable[[str, str], Fault | None]
 Until = Callable[..., None]
@@ -302,7 +302,7 @@ def test_nothing_outlives_a_program_that_was_killed_while_it_works_here(payload:
     task = Trial(source=payload, seconds=30)
     code = PROGRAM.replace('"box", executors=[box], ', '"never", ')
     program = psutil.Popen([sys.executable, "-c", code, "x", task.model_dump_json(), "never", "x"])
-    until(lambda: any("serve" in arguments(child) for child in program.children(recursive=True)), "a worker")
+    until(lambda: any(map(is_worker, program.children(recursive=True))), "a worker")
     below = program.children(recursive=True)
     os.kill(program.pid, signal.SIGKILL)
     program.wait()

@@ -27,7 +27,7 @@ from montage_ai.offload.transports.local import LocalTransport
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
 from montage_ai.tasks.task import InputFile, Task
 from montage_ai.tasks.trial import OUTPUT, Trial
-from tests.offload.conftest import arguments, expected_output, far_processes
+from tests.offload.conftest import arguments, expected_output, far_processes, is_worker
 
 Until = Callable[..., None]
 
@@ -51,17 +51,10 @@ def at_work(process: psutil.Process | None = None) -> list[psutil.Process]:
     return [child for child in below if is_worker(child) or "-nostdin" in arguments(child)]
 
 
-def is_worker(process: psutil.Process) -> bool:
-    try:
-        return "montage_ai.worker" in arguments(process) or bool(process.name() == "montage-worker")
-    except psutil.NoSuchProcess:
-        return False
-
-
 def ffmpegs(process: psutil.Process | None = None) -> list[psutil.Process]:
-    """Those that detect a clip's motion; not those that are only tried."""
+    """Those that steady a clip; not those by which filters are only tried."""
     found = [(child, arguments(child)) for child in at_work(process)]
-    return [child for child, given in found if "lavfi" not in given and any("vidstabdetect" in one for one in given)]
+    return [child for child, given in found if "lavfi" not in given and any("vidstab" in one for one in given)]
 
 
 def alive(process: psutil.Process) -> bool:
@@ -146,13 +139,13 @@ class TestFailing:
         assert at_work() == []
 
     def test_a_worker_that_was_killed_is_tried_once_more(self, long_clip: Path, until: Until) -> None:
-        task = task_for(long_clip, seconds=10)
+        task, found = task_for(long_clip, deliver="clip", always=True), list[psutil.Process]()
         with Offloader() as offloader:
             job = offloader.submit(task)
-            until(lambda: bool(ffmpegs()), "a worker's FFmpeg")
-            (left,) = ffmpegs()
-            left.parent().kill()
-            assert job.result().data["frames"] == 300
+            until(lambda: found.extend(ffmpegs()) or found, "a worker's FFmpeg")
+            left, worker = found[0], next(one for one in at_work() if is_worker(one))
+            worker.kill()
+            assert job.result().data["frames"] == 600
             until(lambda: not alive(left), "the end of its FFmpeg")
             first, second = offloader.store.attempts(job.id)
             assert (first.outcome, second.outcome) == ("failed", "done")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import time
@@ -24,11 +23,10 @@ from montage_ai.media.rebuild import probe_readable
 from montage_ai.offload.adding import add_entry
 from montage_ai.offload.analysis import Analysis, analyze
 from montage_ai.offload.decision import Decision, Kept, decide, keep_here
-from montage_ai.offload.executors.far import FarExecutor
 from montage_ai.offload.ledger import Ledger
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.options import LOCAL
-from montage_ai.offload.places import Mode, Places, is_enabled, open_executors, open_remote
+from montage_ai.offload.places import Mode, is_enabled, open_executors, open_remote
 from montage_ai.offload.remote.executor import RemoteExecutor
 from montage_ai.offload.settings import OffloadSettings, load_settings, settings_file
 from montage_ai.offload.store import Store
@@ -41,7 +39,6 @@ from montage_ai.tasks.trial import Trial
 from montage_ai.worker.machine import Machine
 
 _CALIBRATING = "Measuring"
-_ASKING = 15.0  # seconds that a plan waits for machines of which nothing is known
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ def plan_film(timeline: Timeline, offload: Mode) -> Decision:
     clips = {item.clip.path: item.clip for item in timeline.items if item.clip.kind == "video"}
     infos = {path: probe_readable(path, clip.sha256) for path, clip in clips.items()}
     with Offloader("never") as offloader:
-        places = _examined(open_executors(offload, offloader.store, offloader.ledger), offloader.ledger)
+        places = open_executors(offload, offloader.store, offloader.ledger)
         tasks = list(dict.fromkeys(stabilize_tasks(timeline, infos).values()))
         new = [task for task in tasks if offloader.known(task) is None]
         work, seconds = rendering_work(timeline, offloader.ledger)
@@ -153,32 +150,11 @@ def plan_film(timeline: Timeline, offload: Mode) -> Decision:
 def plan_stabilizing(clips: Sequence[Path], service: StabilizationService) -> Decision:
     """What would be done where for clips."""
     with Offloader("never") as offloader, Library(config.data_dir()) as library:
-        places = _examined(open_executors(service.offload, offloader.store, offloader.ledger), offloader.ledger)
+        places = open_executors(service.offload, offloader.store, offloader.ledger)
         tasks: list[Task] = list(dict.fromkeys(service.tasks(clips, library).values()))
         new = [task for task in tasks if offloader.known(task) is None]
         kept: list[Kept] = []
         return decide(new, kept, places, offloader.ledger)
-
-
-def _examined(places: Places, ledger: Ledger) -> Places:
-    """``places``, after those whose machines are not known were asked: another program may have set them up."""
-    unknown = [one for one in places.executors if isinstance(one, FarExecutor) and not ledger.is_set_up(one.name)]
-
-    async def ask(executor: FarExecutor) -> None:
-        with contextlib.suppress(MontageError), anyio.move_on_after(_ASKING):
-            try:
-                await executor.examine()
-            finally:
-                await executor.close()
-
-    async def ask_all() -> None:
-        async with anyio.create_task_group() as tasks:
-            for executor in unknown:
-                tasks.start_soon(ask, executor)
-
-    if unknown:
-        anyio.run(ask_all)
-    return places
 
 
 def report() -> Analysis:
