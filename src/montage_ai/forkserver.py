@@ -150,13 +150,16 @@ def _forked(request: dict[str, Any], stderr: int, stack: contextlib.ExitStack) -
             news = ours.enter_context(os.fdopen(told, "rb", buffering=0))  # waited for by its descriptor
             for descriptor in (their_stdin, their_stdout, telling):
                 theirs.callback(os.close, descriptor)
+            template: socket.socket | None = None
             try:
                 with _lock:
-                    socket.send_fds(_connected(), [message], [their_stdin, their_stdout, stderr, telling])
+                    template = _connected()
+                    socket.send_fds(template, [message], [their_stdin, their_stdout, stderr, telling])
                 theirs.close()
                 child = ForkedChild(written, read, news)
             except (OSError, ValueError):
-                close()
+                if template is _template:  # otherwise another thread has made a new one already
+                    close()
                 continue
             stack.push(ours.pop_all())
             return child
@@ -209,7 +212,7 @@ def become_template() -> None:
         try:
             os.setsid()
             os.dup2(theirs.fileno(), 0)
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            _close_others()
             code = main()
             atexit._run_exitfuncs()
         finally:
@@ -243,14 +246,19 @@ def main() -> int:
                 _import(request["imports"])
                 if descriptors:
                     gc.freeze()  # collecting would touch, and so copy, what children share
-                    pid = os.fork()
+                    try:
+                        pid = os.fork()
+                    except OSError:  # no memory, or too many processes: who asked sees that there is no child
+                        pid = -1
                     if pid == 0:
                         control.detach()
                         return _become(request, descriptors)
-                    with contextlib.suppress(OSError):  # it has ended already
-                        os.setpgid(pid, pid)  # before its number is told: it is ended by its group
-                    telling[pid] = descriptors.pop()
-                    os.write(telling[pid], f"{pid}\n".encode())
+                    if pid > 0:
+                        with contextlib.suppress(OSError):  # it has ended already
+                            os.setpgid(pid, pid)  # before its number is told: it is ended by its group
+                        telling[pid] = descriptors.pop()
+                        with contextlib.suppress(OSError):  # who asked is gone, and the child's stdin ends with that
+                            os.write(telling[pid], f"{pid}\n".encode())
                     for descriptor in descriptors:
                         os.close(descriptor)
 
@@ -283,7 +291,7 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _close_others()
     sys.stdin = os.fdopen(0, encoding="utf-8", errors="surrogateescape", closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)
@@ -301,6 +309,14 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         return 1
     finally:
         sys.stdout.flush()
+
+
+def _close_others() -> None:
+    """Close all descriptors but those of the streams."""
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if descriptor > 2:
+            with contextlib.suppress(OSError):  # that of the list itself
+                os.close(descriptor)
 
 
 def _name_process(module: str) -> None:

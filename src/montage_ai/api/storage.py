@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai import config
-from montage_ai.offload.cache import prune
+from montage_ai.errors import UserError
+from montage_ai.offload.cache import is_used, prune
 from montage_ai.offload.store import Store
 
 _LIBRARY = ("library.sqlite", "library.sqlite-wal", "library.sqlite-shm")
@@ -43,8 +44,9 @@ class Kept:
 def storage() -> list[Kept]:
     """All that is kept on this machine, the largest of each folder first."""
     cache, found = config.cache_dir(), list[Kept]()
-    for folder in (config.settings_dir(), config.data_dir(), cache):
-        entries = [_kept(entry, folder == cache) for entry in _entries(folder)]
+    folders = list(dict.fromkeys((cache, config.data_dir(), config.settings_dir())))  # some systems have one for all
+    for folder in folders:
+        entries = [_kept(entry, folder == cache) for entry in _entries(folder) if entry not in folders]
         found += sorted(entries, key=lambda kept: -kept.size)
     return found
 
@@ -54,8 +56,13 @@ def clean(*, library: bool = False) -> int:
 
     Args:
         library: Also forget what is known of footage and music, which is looked at again when it is used.
+
+    Raises:
+        UserError: The library is to be forgotten while a program uses it.
     """
     cache = config.cache_dir()
+    if library and is_used(cache):
+        raise UserError("A program of montage-ai is running.", hint="Let it end, or leave out --library.")
     before = sum(kept.size for kept in storage())
     prune(cache, [entry for entry in cache.iterdir() if entry.is_dir() and entry.name != "runs"], 0)
     if library:
@@ -70,12 +77,13 @@ def _remove_abandoned_jobs() -> None:
     folder = config.data_dir() / "jobs"
     if not folder.is_dir():
         return
+    jobs = list(folder.iterdir())  # before the question which are unfinished: others may begin meanwhile
     store = Store(config.data_dir())
     try:
         unfinished = store.unfinished()
     finally:
         store.close()
-    for job in folder.iterdir():
+    for job in jobs:
         if job.name not in unfinished:
             shutil.rmtree(job, ignore_errors=True)
 

@@ -94,6 +94,11 @@ def prune(cache: Path, folders: Iterable[Path], limit: int) -> int:
     return freed
 
 
+def is_used(cache: Path) -> bool:
+    """Whether a program that runs now uses ``cache``."""
+    return _oldest_run(cache / "runs") <= time.time()
+
+
 @dataclass(frozen=True)
 class _Entry:
     path: Path

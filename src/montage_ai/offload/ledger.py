@@ -162,7 +162,9 @@ class Ledger:
         return found
 
     def discarded(self, work: Attempted) -> None:
-        self._store.end_attempt(work.record, "superseded", "", 0.0)
+        for attempt in self._store.open_attempts(work.job):
+            if attempt.id == work.record:
+                self._store.end_attempt(work.record, "superseded", "", attempt.took)
 
     def ended(self, attempt: Attempt[Attempted], outcome: str, cause: str, seconds: float) -> None:
         self._store.end_attempt(attempt.work.record, outcome, cause, seconds)
@@ -171,6 +173,8 @@ class Ledger:
         moves = step in (State.UPLOADING, State.DOWNLOADING)
         if share == 1 or step is not State.RUNNING:
             self._record_sizes(attempt, step)
+        if step is State.PREPARING and attempt.continues is not None:  # it is laid out already
+            return
         if (moves and share < _MOST) or (attempt.option.executor == LOCAL and step is not State.RUNNING):
             return
         key, units, predicted = self._measured(attempt, step)
@@ -271,7 +275,7 @@ def works_of(task: Task) -> dict[str, Work]:
 
 def lacks(machine: Machine, needs: Needs) -> str:
     """What a machine lacks of what is needed, in words; empty where that is nothing."""
-    filters = [one.partition("=")[0] for one in needs.filters if one not in machine.filters]
+    filters = [one.partition("=")[0] for one in needs.filters if one in machine.tried - machine.filters]
     lacking = [f"the FFmpeg filter {name} with the options that are used" for name in filters]
     lacking += [f"the package {name}" for name in sorted(needs.packages - machine.packages)]
     if machine.memory and machine.memory < needs.memory:

@@ -29,6 +29,8 @@ class Option:
     bytes_up: float = 0.0
     bytes_down: float = 0.0
     continued: bool = False
+    whole_compute: float = 0.0
+    """Where it is continued: the seconds of computing that were predicted for all of it."""
 
     @property
     def seconds(self) -> float:

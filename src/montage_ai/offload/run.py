@@ -73,7 +73,15 @@ class Run:
             left[done] = max(option.compute - (now - earlier.since), 0.0)
         prepare, up, compute, down, finish = left
         return replace(
-            option, prepare=prepare, up=up, compute=compute, down=down, finish=finish, continued=True, measured=True
+            option,
+            prepare=prepare,
+            up=up,
+            compute=compute,
+            down=down,
+            finish=finish,
+            continued=True,
+            measured=True,
+            whole_compute=option.compute,
         )
 
     def tell(self, attempt: Attempt[Any] | None, now: float) -> None:

@@ -14,6 +14,7 @@ The scheduler touches no thread, file or database and runs on anyio: the executo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -51,7 +52,7 @@ _PATIENCE = 1.5  # seconds that the first placement waits for executors to answe
 _REVIEW = 1.0  # seconds between two looks at what runs
 _WORTH = 1.25  # a second attempt must promise to end sooner by this factor ...
 _MARGIN = 1.0  # ... and these seconds
-_STALL = 600.0  # seconds without progress after which another machine is not believed to compute ...
+_STALL = 1200.0  # seconds without progress after which another machine is not believed to compute ...
 _STALL_FACTOR = 10.0  # ... or so many times what was predicted, where that is longer
 _LONGEST = 3600.0  # seconds that computing may take whatever is told of its progress ...
 _LONGEST_FACTOR = 50.0  # ... or so many times what was predicted
@@ -115,8 +116,9 @@ class Scheduler(Generic[W]):
                     self._wake = anyio.Event()
                     self._act(tasks)
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_FAREWELL, shield=True):
                 await self._discard_leftovers()
+            with anyio.CancelScope(shield=True):
                 for place in self.places.values():
                     await place.executor.close()
 
@@ -311,15 +313,15 @@ class Scheduler(Generic[W]):
 
     async def _computed(self, attempt: Attempt[W], place: Place) -> float | None:
         """Have it computed. Raises ``WrongResultError`` for a machine that says it does, and comes no further."""
-        began, predicted = anyio.current_time(), attempt.option.compute
+        began, predicted = anyio.current_time(), max(attempt.option.compute, attempt.option.whole_compute)
         stall = max(_STALL, _STALL_FACTOR * predicted)
         latest = began + max(_LONGEST, _LONGEST_FACTOR * predicted)
         furthest = 0.0
-        with anyio.CancelScope(deadline=began + stall) as waiting:
+        with anyio.CancelScope(deadline=math.inf if place.executor.may_queue else began + stall) as waiting:
 
             def tell(fraction: float) -> None:
                 nonlocal furthest
-                if fraction >= furthest + _FURTHER:
+                if fraction >= furthest + _FURTHER:  # where it may have waited in a line: now it computes
                     furthest = fraction
                     waiting.deadline = min(anyio.current_time() + stall, latest)
                 attempt.tell(fraction)
@@ -428,7 +430,7 @@ class Scheduler(Generic[W]):
 
     async def _discard_leftovers(self) -> None:
         """Discard what is not wanted; where that is not possible now, the next program that connects does it."""
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_FAREWELL, shield=True):
             while self._leftovers:
                 left = self._leftovers.pop()
                 place = self.places.get(left.executor)

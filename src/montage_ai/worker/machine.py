@@ -34,7 +34,9 @@ class Machine(BaseModel):
     """What is free where jobs run."""
     ffmpeg: str | None = None
     filters: frozenset[str] = frozenset()
-    """Of FFmpeg's, with the options that tasks use, those that work."""
+    """Of FFmpeg's, with the options that tasks use, those that work ..."""
+    tried: frozenset[str] = frozenset()
+    """... of these: of others nothing is known, as where another version of the program has looked."""
     packages: frozenset[str] = frozenset()
     boot: str = ""
     """Differs from one life of the machine to the next."""
@@ -53,7 +55,7 @@ def device_here() -> str:
 def this_machine(folder: Path) -> Machine:
     """This machine, whose jobs run in ``folder``."""
     gpu, gpu_memory = _gpu()
-    version, filters = _ffmpeg()
+    version, filters, tried = _ffmpeg()
     return Machine(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()}",
@@ -65,6 +67,7 @@ def this_machine(folder: Path) -> Machine:
         disk=shutil.disk_usage(folder).free / _GIGA,
         ffmpeg=version,
         filters=filters,
+        tried=tried,
         packages=frozenset(name.lower() for one in metadata.distributions() if (name := one.metadata["Name"])),
         boot=boot_id(),
     )
@@ -84,21 +87,21 @@ def _gpu() -> tuple[str | None, float]:
     return (name.strip(), float(memory) * 1.048576e-3) if name and memory.strip().isdecimal() else (None, 0.0)
 
 
-def _ffmpeg() -> tuple[str | None, frozenset[str]]:
-    """Its version, and which of the filters that tasks need work."""
+def _ffmpeg() -> tuple[str | None, frozenset[str], frozenset[str]]:
+    """Its version, which of the filters that tasks need work, and all that were tried."""
     from montage_ai.media.ffmpeg import ffmpeg_version, ffmpeg_with
     from montage_ai.tasks import task_class, task_names
 
     try:
         version = ffmpeg_version()
     except (MontageError, OSError, ModuleNotFoundError):
-        return None, frozenset()
-    working = set[str]()
-    for filters in {task_class(name).needs.filters for name in task_names()}:
+        version = None
+    working, needed = set[str](), {task_class(name).needs.filters for name in task_names()}
+    for filters in needed if version is not None else ():
         with contextlib.suppress(UnsuitedError, OSError, ModuleNotFoundError):
             ffmpeg_with(*filters)
             working |= set(filters)
-    return version, frozenset(working)
+    return version, frozenset(working), frozenset(one for filters in needed for one in filters)
 
 
 def _processor() -> str:

@@ -22,6 +22,8 @@ class Executor(ABC, Generic[W]):
     name: str
     slots: int
     """Jobs that it computes at once."""
+    may_queue: bool = False
+    """Whether a job may wait there, behind those of others, before it is computed."""
 
     @abstractmethod
     async def connect(self) -> bool:

@@ -325,6 +325,7 @@ def _together(machines: list[Machine]) -> Machine:
             "gpu_memory": with_gpu.gpu_memory,
             "disk": min(one.disk for one in machines),
             "filters": frozenset.intersection(*(one.filters for one in machines)),
+            "tried": frozenset.union(*(one.tried for one in machines)),
             "packages": frozenset.intersection(*(one.packages for one in machines)),
         }
     )

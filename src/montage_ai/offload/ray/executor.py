@@ -45,6 +45,7 @@ class RayExecutor(FarExecutor):
     """
 
     lasting = False
+    may_queue = True
 
     def __init__(
         self,

@@ -198,12 +198,21 @@ done
 echo discarded"""
 
 
+_DIGEST = "[0-9a-f]" * 16
+
+
 def uninstall() -> str:
-    """End all jobs, and remove all that was put there: the folder too, if it then is empty."""
+    """End all jobs, and remove all that was put there: the folder too, if it then is empty.
+
+    Only what is named as we name things goes: somebody may have chosen a folder that holds other things.
+    """
     return f"""{_ALIVE}{_END}
 for job in $(ls jobs 2>/dev/null); do
   if alive $job; then end KILL; fi
 done
-rm -rf jobs blobs program environment-* environment.json environment.json.new constraints.txt wheels home || exit 4
+rm -rf jobs/*-*-*-*-*-* blobs/{_DIGEST}* program/{_DIGEST}* environment-{"[0-9a-f]" * 8} || exit 4
+rm -f environment.json environment.json.new constraints.txt wheels/*.whl
+rm -rf home/cache home/data home/settings
+rmdir jobs blobs program wheels home 2>/dev/null
 here=$PWD; cd / && rmdir "$here" 2>/dev/null
 echo removed"""

@@ -236,6 +236,8 @@ class SshTransport(Transport):
                 return await connection.create_process(command, encoding=None, window=_WINDOW)
             except asyncssh.ChannelOpenError:
                 others = self._channels.borrowed_tokens - 1
+                if connection.is_closed():
+                    raise  # it is not the number of channels
                 if anyio.current_time() > deadline or (pause == _PAUSES[-1] and not others):
                     raise
                 self._channels.total_tokens = min(self._channels.total_tokens, max(1, others))
@@ -249,6 +251,7 @@ class SshTransport(Transport):
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._connect()
+                self._channels.total_tokens, self._fewer_shells = _CHANNELS, False
             return self._connection
 
     async def _connect(self) -> asyncssh.SSHClientConnection:
