@@ -130,6 +130,19 @@ class TestStorage:
             clean()
             assert segment.exists()
 
+    def test_one_folder_for_all_is_counted_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As on a Mac, where settings and data share one, and on Windows, where the cache lies in it."""
+        monkeypatch.setattr(config, "settings_dir", config.data_dir)
+        monkeypatch.setattr(config, "cache_dir", lambda: config.data_dir() / "Cache")
+        (config.data_dir() / "Cache").mkdir()
+        self.fill()
+        assert [kept.path.name for kept in storage()] == ["segments", "library.sqlite"]
+
+    def test_the_library_stays_while_a_program_uses_it(self) -> None:
+        self.fill()
+        with in_use(config.cache_dir()), pytest.raises(UserError, match="running"):
+            clean(library=True)
+
     def test_the_library_is_not_removed_without_being_asked(self) -> None:
         self.fill()
         done = ran("clean", "--all", stdin=subprocess.DEVNULL)

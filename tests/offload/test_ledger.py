@@ -12,7 +12,7 @@ import pytest
 from montage_ai.media.files import sha256
 from montage_ai.offload.analysis import analyze
 from montage_ai.offload.attempted import Attempted
-from montage_ai.offload.ledger import Ledger
+from montage_ai.offload.ledger import Ledger, lacks
 from montage_ai.offload.options import Option
 from montage_ai.offload.places import Places
 from montage_ai.offload.run import Attempt, Run
@@ -21,6 +21,7 @@ from montage_ai.offload.store import JobRow, Store
 from montage_ai.offload.workshop import _prepare
 from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile, Task
+from montage_ai.worker.machine import Machine
 
 
 @pytest.fixture
@@ -104,3 +105,11 @@ def test_what_carries_on_says_nothing_of_predictions(store: Store, tmp_path: Pat
     later.took(attempt, State.RUNNING, 50.0, 1.0)
     assert len([one for one in store.measurements.all() if one.predicted is not None]) == before
     assert [one.outcome for one in store.attempts("a")] == ["continued", "open"]
+
+
+def test_of_filters_that_were_never_tried_nothing_is_said(store: Store, tmp_path: Path) -> None:
+    """As of a machine that another version of the program has looked at: it may be set up and looked at again."""
+    assert lacks(Machine(filters=frozenset({"vidstabdetect"})), Stabilize.needs) == ""
+    tried = frozenset(Stabilize.needs.filters)
+    assert "vidstabdetect" in lacks(Machine(tried=tried), Stabilize.needs)
+    assert lacks(Machine(tried=tried, filters=tried), Stabilize.needs) == ""
