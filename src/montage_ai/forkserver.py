@@ -73,13 +73,6 @@ def python_child(
         yield process
 
 
-def prepare(*imports: str) -> None:
-    """Have the template import modules now, beside this program's own work, for children that will need them."""
-    if _CAN_FORK:
-        with contextlib.suppress(OSError), _lock:
-            _connected().send(json.dumps({"imports": imports}).encode())
-
-
 # In the program
 
 
@@ -244,23 +237,22 @@ def main() -> int:
                     return 0
                 request = json.loads(message)
                 _import(request["imports"])
-                if descriptors:
-                    gc.freeze()  # collecting would touch, and so copy, what children share
-                    try:
-                        pid = os.fork()
-                    except OSError:  # no memory, or too many processes: who asked sees that there is no child
-                        pid = -1
-                    if pid == 0:
-                        control.detach()
-                        return _become(request, descriptors)
-                    if pid > 0:
-                        with contextlib.suppress(OSError):  # it has ended already
-                            os.setpgid(pid, pid)  # before its number is told: it is ended by its group
-                        telling[pid] = descriptors.pop()
-                        with contextlib.suppress(OSError):  # who asked is gone, and the child's stdin ends with that
-                            os.write(telling[pid], f"{pid}\n".encode())
-                    for descriptor in descriptors:
-                        os.close(descriptor)
+                gc.freeze()  # collecting would touch, and so copy, what children share
+                try:
+                    pid = os.fork()
+                except OSError:  # no memory, or too many processes: who asked sees that there is no child
+                    pid = -1
+                if pid == 0:
+                    control.detach()
+                    return _become(request, descriptors)
+                if pid > 0:
+                    with contextlib.suppress(OSError):  # it has ended already
+                        os.setpgid(pid, pid)  # before its number is told: it is ended by its group
+                    telling[pid] = descriptors.pop()
+                    with contextlib.suppress(OSError):  # who asked is gone, and the child's stdin ends with that
+                        os.write(telling[pid], f"{pid}\n".encode())
+                for descriptor in descriptors:
+                    os.close(descriptor)
 
 
 def _import(names: Sequence[str]) -> None:

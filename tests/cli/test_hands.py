@@ -145,7 +145,7 @@ class TestStorage:
 
     def test_the_library_is_not_removed_without_being_asked(self) -> None:
         self.fill()
-        done = ran("clean", "--all", stdin=subprocess.DEVNULL)
+        done = ran("clean", "--library", stdin=subprocess.DEVNULL)
         assert done.returncode == 2
         assert "--yes" in done.stderr
         assert (config.data_dir() / "library.sqlite").exists()

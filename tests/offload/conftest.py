@@ -206,7 +206,8 @@ def arguments(process: psutil.Process) -> list[str]:
 def is_worker(process: psutil.Process) -> bool:
     """Whether it does jobs here: such processes are forked from one that has its imports, where that is possible."""
     try:
-        return "montage_ai.worker" in arguments(process) or bool(process.name() == "montage-worker")
+        started = any(one.startswith("montage_ai.worker") for one in arguments(process))
+        return started or bool(process.name() == "montage-worker")
     except psutil.NoSuchProcess:
         return False
 

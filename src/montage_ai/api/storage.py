@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from montage_ai import config
 from montage_ai.errors import UserError
+from montage_ai.offload.attempted import remove_abandoned
 from montage_ai.offload.cache import is_used, prune
 from montage_ai.offload.store import Store
 
@@ -68,24 +68,21 @@ def clean(*, library: bool = False) -> int:
     if library:
         for name in _LIBRARY:
             (config.data_dir() / name).unlink(missing_ok=True)
-    _remove_abandoned_jobs()
+    if (config.data_dir() / "jobs").is_dir():
+        forget_jobs(before=0.0)
     return max(0, before - sum(kept.size for kept in storage()))
 
 
-def _remove_abandoned_jobs() -> None:
-    """Files of jobs that have come to an end."""
-    folder = config.data_dir() / "jobs"
-    if not folder.is_dir():
-        return
-    jobs = list(folder.iterdir())  # before the question which are unfinished: others may begin meanwhile
+def forget_jobs(before: float) -> tuple[int, int]:
+    """Forget jobs that ended before a time in Unix seconds, and remove the files of all that have ended.
+
+    Returns how many were forgotten, and the bytes that are free now.
+    """
     store = Store(config.data_dir())
     try:
-        unfinished = store.unfinished()
+        return store.forget(before), remove_abandoned(config.data_dir() / "jobs", store.unfinished)
     finally:
         store.close()
-    for job in jobs:
-        if job.name not in unfinished:
-            shutil.rmtree(job, ignore_errors=True)
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -24,7 +24,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "styles": ("montage-ai styles",),
     "doctor": ("montage-ai doctor",),
     "storage": ("montage-ai storage",),
-    "clean": ("montage-ai clean", "montage-ai clean --all --yes"),
+    "clean": ("montage-ai clean", "montage-ai clean --library"),
     "completion": ("montage-ai completion bash > ~/.local/share/bash-completion/completions/montage-ai",),
     "offload": (
         "montage-ai offload add studio host=studio.local",

@@ -169,19 +169,9 @@ def clean(
 ) -> None:
     """Forget old jobs, and remove what they left here. (What was left on
     other machines goes when they are next reached, after a week at the latest.)"""
-    import shutil
+    from montage_ai.api.storage import forget_jobs
 
-    from montage_ai import config
-
-    store = _store()
-    forgotten = store.forget(time.time() - days * _DAY)
-    open_jobs, freed = store.unfinished(), 0
-    store.close()
-    folder = config.data_dir() / "jobs"
-    for path in folder.iterdir() if folder.is_dir() else []:
-        if path.name not in open_jobs:
-            freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            shutil.rmtree(path, ignore_errors=True)
+    forgotten, freed = forget_jobs(before=time.time() - days * _DAY)
     if json:
         print_json("cleaned", jobs=forgotten, bytes=freed)
     else:

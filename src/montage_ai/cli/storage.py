@@ -36,9 +36,7 @@ def storage(json: JsonOption = False) -> None:
 
 
 def clean(
-    library: Annotated[
-        bool, typer.Option("--library", "--all", help="Also forget what is known of footage and music.")
-    ] = False,
+    library: Annotated[bool, typer.Option("--library", help="Also forget what is known of footage and music.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -26,7 +25,7 @@ from montage_ai import config
 from montage_ai.errors import DiskFullError, GivenUpError, MontageError
 from montage_ai.events import Emit, ignore
 from montage_ai.media.ffmpeg import ffmpeg_version
-from montage_ai.offload.attempted import Attempted
+from montage_ai.offload.attempted import Attempted, remove_abandoned
 from montage_ai.offload.cache import ResultCache
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.job import Job
@@ -266,13 +265,7 @@ class Offloader:
 
     def _sweep(self) -> None:
         """Remove the folders of jobs that nobody will take up again; those of failed jobs are kept for a day."""
-        if not self._jobs_folder.is_dir():
-            return
-        waiting = self.store.unfinished()
-        for folder in self._jobs_folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another program sweeps too
-                if folder.name not in waiting and folder.stat().st_mtime < time.time() - _KEPT_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+        remove_abandoned(self._jobs_folder, self.store.unfinished, age=_KEPT_SECONDS)
 
     @staticmethod
     def _key(task: Task, variant: Variant) -> str:

@@ -116,9 +116,8 @@ class Scheduler(Generic[W]):
                     self._wake = anyio.Event()
                     self._act(tasks)
         finally:
-            with anyio.move_on_after(_FAREWELL, shield=True):
-                await self._discard_leftovers()
             with anyio.CancelScope(shield=True):
+                await self._discard_leftovers()
                 for place in self.places.values():
                     await place.executor.close()
 
