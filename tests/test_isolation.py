@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from montage_ai import isolation
-from montage_ai.errors import DiskFullError, MediaError
+from montage_ai.errors import DiskFullError, MediaError, WorkError
 from montage_ai.isolation import isolated
 from montage_ai.parallel import StopSign, run_all
 from montage_ai.paths import AnyPath
@@ -174,6 +174,15 @@ def test_many_threads_may_call_at_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(found) == list(range(12))
+
+
+def test_a_child_that_does_not_start_is_not_the_file_s_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "montage_ai").mkdir()
+    (tmp_path / "montage_ai" / "__init__.py").write_text("raise SystemExit('out of luck')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(WorkError, match=r"does not start .*out of luck") as caught:
+        echo(Path("a"), [])
+    assert caught.value.file is None
 
 
 def test_only_isolated_functions_are_called() -> None:

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
 from montage_ai import processes
-from montage_ai.errors import MediaError, MontageError, error_from
+from montage_ai.errors import MediaError, MontageError, WorkError, error_from
 from montage_ai.forkserver import python_child
 
 P = ParamSpec("P")
@@ -47,6 +47,7 @@ STALL_SECONDS = 60.0
 
 _MODULE = "montage_ai.isolation"
 _PROGRESS = "on_progress"
+_READY = {"ready": True}  # the first message of a child
 _GIGABYTE = 1_000_000_000
 _KEPT_IDLE = 8
 _LOG_TAIL = 2000  # bytes of what a child wrote before it died
@@ -158,7 +159,7 @@ class _Child:
         self.silent_for = 0.0
         """Seconds since it last reported, as the watcher has counted them: while we sleep, nobody counts."""
         self.patience = 0.0
-        self.has_stalled = False
+        self.has_stalled = self.has_started = False
         self._stack = contextlib.ExitStack()
         self._log: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self.process = self._stack.enter_context(python_child(_MODULE, stderr=self._log.fileno(), imports=[imports]))
@@ -169,6 +170,9 @@ class _Child:
         """Its answer; None where it died."""
         with processes.under_current_sign(self.process), _watched(self, silence):
             message = self._exchange(json.dumps(request).encode() + b"\n")
+            if message == _READY:
+                self.has_started = True
+                message = self._exchange(b"")
             while message is not None and _PROGRESS in message:
                 self.patience = math.inf  # it is us who are busy
                 on_progress(message[_PROGRESS])
@@ -200,6 +204,10 @@ class _Child:
         self._log.seek(max(0, self._log.tell() - _LOG_TAIL))
         log = self._log.read().decode("utf-8", "replace")
         self.end()
+        if not self.has_started and code is not None and code > 0:  # the file is not to blame
+            last = (log.strip().splitlines() or [f"exit code {code}"])[-1]
+            hint = "Is the program installed whole? `montage-ai doctor` looks."
+            return WorkError(f"A process that reads files does not start ({last}).", hint=hint)
         if self.has_stalled:
             what = f"cannot be read: nothing came of it in {silence:.0f} s."
         else:
@@ -315,6 +323,7 @@ def main(_: typing.Sequence[str] = ()) -> int:
         answers.write(json.dumps(message).encode() + b"\n")
         answers.flush()
 
+    say(_READY)
     for line in sys.stdin.buffer:
         say(_answer(json.loads(line), say))
     return 0

@@ -17,6 +17,7 @@ import pytest
 from montage_ai import config
 from montage_ai.errors import DiskFullError, GivenUpError, MontageError, TaskError
 from montage_ai.media.files import sha256
+from montage_ai.media.probe import probe
 from montage_ai.offload.job import Job
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.options import LOCAL
@@ -299,6 +300,7 @@ class TestLocalExecutor:
         (tmp_path / "broken" / "montage_ai").mkdir(parents=True)
         (tmp_path / "broken" / "montage_ai" / "__init__.py").write_text("raise SystemExit('out of luck')")
         task = task_for(one_frame)
+        probe(one_frame)  # what reads files is started in the same way
         with Offloader() as offloader:
             monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
             with pytest.raises(TaskError, match=r"no result: out of luck"):
