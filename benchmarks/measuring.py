@@ -21,7 +21,7 @@ from montage_ai.media.ffmpeg import ffmpeg_path
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "footage"
 """Real clips, where they are there: rows that need one are left out without it."""
 
-_ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
+_ADOPT_ORPHANS, _ADOPTS_ORPHANS = 36, 37  # PR_SET_CHILD_SUBREAPER and PR_GET_CHILD_SUBREAPER
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,8 @@ class Usage:
 
 def run(command: Sequence[str | Path], *, home: Path | None = None) -> Usage:
     """Run ``command`` to its end, with ``home`` as its MONTAGE_AI_HOME. Raises ``RuntimeError`` if it fails."""
-    _adopt_orphans()
-    known = _children()
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
+    with _adopting_orphans(), tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
+        known = _children()
         started = time.perf_counter()
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -111,10 +110,22 @@ def median_ratio(pairs: Sequence[tuple[float, float]]) -> float:
     return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def _adopt_orphans() -> None:
-    """Have descendants whose parents ended handed to this process, so that their CPU time is counted (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+@contextlib.contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """Descendants whose parents end are handed to this process, so that their CPU time is counted (Linux).
+
+    Only for the length of the block: whoever adopts must also wait, or what has ended stays listed as a child.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    prctl, before = ctypes.CDLL(None).prctl, ctypes.c_int()
+    prctl(_ADOPTS_ORPHANS, ctypes.byref(before), 0, 0, 0)
+    prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_ADOPT_ORPHANS, before.value, 0, 0, 0)
 
 
 def _children() -> set[int]:
