@@ -30,7 +30,7 @@ from benchmarks.row import Row, at_least, at_most, none_of
 from montage_ai import config, is_cgpu_available
 from montage_ai.media.ffmpeg import run_ffmpeg
 from montage_ai.media.files import sha256
-from montage_ai.offload.flow import Operation, flow
+from montage_ai.offload.flow import Lanes, Operation, flow
 from montage_ai.offload.job import Job
 from montage_ai.offload.kinds import CgpuSettings
 from montage_ai.offload.offloader import Offloader
@@ -265,9 +265,9 @@ def _done(offloader: Offloader, tasks: Sequence[Task], variant: str) -> list[_Do
 
 def _bound(jobs: Sequence[_Done]) -> float:
     """Seconds until all have gone through the three lanes, in the best order."""
-    free = {lane: [0.0] for lane in ("up", "compute", "down")}
+    lanes = Lanes(dict.fromkeys(("up", "compute", "down"), 1))
     steps = [[Operation("up", one.up), Operation("compute", one.compute), Operation("down", one.down)] for one in jobs]
-    return min(max(flow(order, free).ends) for order in itertools.permutations(steps))
+    return min(max(flow(order, lanes).ends) for order in itertools.permutations(steps))
 
 
 def _clip(path: Path, seconds: int, number: int) -> InputFile:

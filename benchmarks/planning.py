@@ -4,6 +4,10 @@
 in 0.2 to 5; of each job, computing is log-uniform in 1 to 100 s, uploading in 0.5 to 50 s, downloading in 0.2 to 20
 s, at pace 1. Half of the others are cold, and take log-uniform 5 to 60 s to be set up. Predictions are exact: what is
 measured is what planning loses. The optimum is over all divisions of the jobs and all orders on every executor.
+
+300 more cases from the same seed share: 2 to 4 jobs, this machine and two others behind one uplink and one downlink.
+Each machine has 1 to 4 processors and runs up to so many jobs at once, each of which keeps uniformly 0.5 to as many
+processors busy as there are. The optimum is over all divisions of the jobs and all orders in which they take the lanes.
 """
 
 from __future__ import annotations
@@ -11,17 +15,20 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import trio
 import trio.testing
 
 from benchmarks.row import Row, at_most
-from montage_ai.offload.options import LOCAL
-from montage_ai.offload.simulated import SimulatedExecutor, Times, World
+from montage_ai.offload.flow import Lanes, flow
+from montage_ai.offload.options import LOCAL, Option, lanes
+from montage_ai.offload.planner import Ask, plan
+from montage_ai.offload.simulated import SimulatedExecutor, SimulatedLink, Times, World
 from montage_ai.tasks.task import Line
 
-SEED, CASES = 2026, 500
+SEED, CASES, SHARING_CASES = 2026, 500, 300
 _NAMES = (LOCAL, "a", "b")
 
 Jobs = dict[str, dict[str, Times]]
@@ -29,7 +36,13 @@ Jobs = dict[str, dict[str, Times]]
 
 def rows(quick: bool = False) -> list[Row]:
     """All figures of the planner and the scheduler."""
-    return [*_against_the_optimum(50 if quick else CASES), _overlap(), *_wrong_priors(), _dead_remote()]
+    return [
+        *_against_the_optimum(50 if quick else CASES),
+        *_sharing(30 if quick else SHARING_CASES),
+        _overlap(),
+        *_wrong_priors(),
+        _dead_remote(),
+    ]
 
 
 def carry_out(world: World) -> float:
@@ -108,6 +121,69 @@ def _optimum(jobs: Jobs, alone: Mapping[str, Mapping[frozenset[str], float]]) ->
         max(alone[name][frozenset(job for job, n in zip(jobs, division, strict=True) if n == name)] for name in names)
         for division in itertools.product(names, repeat=len(jobs))
     )
+
+
+def _sharing(cases: int) -> list[Row]:
+    rng = random.Random(SEED)
+    ratios, wrong = [], []
+    for _ in range(cases):
+        jobs, processors = _sharing_case(rng)
+        link = SimulatedLink("shared")
+        executors = [
+            SimulatedExecutor(name, slots=count, processors=count, link=None if name == LOCAL else link)
+            for name, count in processors.items()
+        ]
+        seconds = carry_out(World(jobs, executors))
+        options = [
+            [replace(times.option(one.name), link=one.link) for one in executors if (times := jobs[job][one.name])]
+            for job in jobs
+        ]
+        ratios.append(seconds / _best_flow(options, lanes(executors)))
+        asks = [Ask(job, tuple(some)) for job, some in zip(jobs, options, strict=True)]
+        predicted = max(one.end for one in plan(asks, lanes(executors)))
+        wrong.append(max(seconds / predicted, predicted / seconds))
+    about = f"exhaustive search, {cases} cases with one uplink and shared processors, seed {SEED}"
+    return [
+        at_most("total time with what is shared, on average", statistics.mean(ratios), 1.05, reference=about, unit="x"),
+        at_most("total time with what is shared, at worst", max(ratios), 1.25, reference=about, unit="x"),
+        at_most(
+            "total time against the plan's prediction, on average",
+            statistics.mean(wrong),
+            1.05,
+            reference="either way",
+            unit="x",
+        ),
+    ]
+
+
+def _sharing_case(rng: random.Random) -> tuple[Jobs, dict[str, int]]:
+    def log_uniform(low: float, high: float) -> float:
+        return low * float((high / low) ** rng.random())
+
+    pace = {name: log_uniform(0.2, 5) for name in _NAMES}
+    link = log_uniform(0.2, 5)
+    processors = {name: rng.randint(1, 4) for name in _NAMES}
+    jobs: Jobs = {}
+    for number in range(rng.randint(2, 4)):
+        compute, up, down = log_uniform(1, 100), log_uniform(0.5, 50) * link, log_uniform(0.2, 20) * link
+        loads = {name: rng.uniform(0.5, processors[name]) for name in _NAMES}
+        jobs[str(number)] = {
+            name: Times(compute * pace[name], load=loads[name])
+            if name == LOCAL
+            else Times(compute * pace[name], up=up, down=down, load=loads[name])
+            for name in _NAMES
+        }
+    return jobs, processors
+
+
+def _best_flow(options: Sequence[Sequence[Option]], there: Lanes) -> float:
+    """The soonest end over all divisions of the jobs and all orders."""
+    best = float("inf")
+    for division in itertools.product(*options):
+        steps = [option.operations() for option in division]
+        if max(sum(one.seconds for one in job) for job in steps) < best:
+            best = min(best, *(max(flow(order, there).ends) for order in itertools.permutations(steps)))
+    return best
 
 
 def _overlap() -> Row:

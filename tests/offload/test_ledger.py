@@ -21,6 +21,7 @@ from montage_ai.offload.store import JobRow, Store
 from montage_ai.offload.workshop import _prepare
 from montage_ai.tasks.stabilize import Stabilize
 from montage_ai.tasks.task import InputFile, Task
+from montage_ai.worker.jobdir import Result
 from montage_ai.worker.machine import Machine
 
 
@@ -85,6 +86,21 @@ def test_a_prediction_that_is_far_off_counts_in_the_report(store: Store, tmp_pat
     assert counted.keys() >= {"stabilize/proxy/prepare", "stabilize/proxy/bytes up", "up", "stabilize/proxy/compute"}
     assert counted["set up"].count == 1
     assert counted["up"].error == pytest.approx(1 - attempt.option.up / 100)
+
+
+def test_how_many_processors_a_job_keeps_busy_is_learned(store: Store, tmp_path: Path, plain: Path) -> None:
+    task = Stabilize(source=InputFile(path=plain, sha256=sha256(plain)))
+    ledger = ledger_of(store, tmp_path)
+    ledger.remember_machine("box", Machine(processors=8))
+    for number in range(3):
+        attempt = begin(store, ledger, str(number), task)
+        attempt.work.directory.outputs.mkdir(exist_ok=True)
+        attempt.work.directory.expect(Result(processor_seconds=15.0))
+        ledger.took(attempt, State.RUNNING, 10.0, 1.0)
+    assert option_for(ledger, Run("2", task)).load == pytest.approx(1.5, rel=0.1)
+    attempt.work.directory.expect(Result(processor_seconds=1e9))  # what cannot be is not believed
+    ledger.took(attempt, State.RUNNING, 10.0, 1.0)
+    assert [one.seconds for one in store.measurements.all() if one.key.what.endswith("/load")][-1] == 8
 
 
 def test_what_carries_on_says_nothing_of_predictions(store: Store, tmp_path: Path, plain: Path) -> None:

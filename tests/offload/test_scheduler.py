@@ -24,9 +24,9 @@ from montage_ai.errors import (
     UnsuitedError,
 )
 from montage_ai.offload.options import LOCAL, Option
-from montage_ai.offload.run import Run
+from montage_ai.offload.run import Attempt, Run
 from montage_ai.offload.scheduler import Scheduler
-from montage_ai.offload.simulated import Simulated, SimulatedExecutor, Times, World
+from montage_ai.offload.simulated import Simulated, SimulatedExecutor, SimulatedLink, Times, World
 from montage_ai.offload.states import ENDS, State
 from montage_ai.tasks.task import Line
 
@@ -90,6 +90,63 @@ def test_setting_up_is_part_of_the_plan() -> None:
     assert carry_out(cold) == pytest.approx(30)
     many = World({str(n): times for n in range(20)}, here_and(SimulatedExecutor("box", set_up=60)), set_ups={"box": 60})
     assert carry_out(many) < 200
+
+
+class TestWhatIsShared:
+    """One uplink leads to several machines, and jobs on one machine share its processors."""
+
+    def test_payloads_to_machines_behind_one_uplink_travel_one_after_the_other(self) -> None:
+        link = SimulatedLink("home")
+        boxes = [SimulatedExecutor(name, link=link) for name in ("a", "b")]
+        times = {LOCAL: Times(1000), "a": Times(20, up=10, down=1), "b": Times(20, up=10, down=1)}
+        world = World({str(n): times for n in range(4)}, here_and(*boxes))
+        assert carry_out(world) == pytest.approx(4 * 10 + 20 + 1)
+        uploads = [when for when, _, state, _ in world.log if state is State.UPLOADING]
+        assert uploads == pytest.approx([0, 10, 20, 30])
+
+    def test_it_is_known_before_that_an_uplink_is_shared(self) -> None:
+        """What two uplinks would bring in 20 s, one brings in 40: then this machine is sooner."""
+        times = {LOCAL: Times(14), "a": Times(1, up=20), "b": Times(1, up=20)}
+        jobs = {str(n): times for n in range(2)}
+        link = SimulatedLink("home")
+        boxes = [SimulatedExecutor(name, link=link) for name in ("a", "b")]
+        shared = World(jobs, here_and(*boxes))
+        assert carry_out(shared) == pytest.approx(21)
+        assert sorted(where for _, where, _ in shared.attempts) in (["a", LOCAL], ["b", LOCAL])
+
+    def test_who_is_set_up_does_not_hold_the_uplink(self) -> None:
+        link = SimulatedLink("home")
+        cold, warm = SimulatedExecutor("cold", link=link, set_up=50), SimulatedExecutor("warm", link=link)
+        times = {LOCAL: Times(10_000), "cold": Times(40, up=5), "warm": Times(40, up=5)}
+        world = World({str(n): times for n in range(4)}, here_and(cold, warm), set_ups={"cold": 50})
+        assert carry_out(world) == pytest.approx(135, abs=10)
+        first = [(when, where) for when, _, state, where in world.log if state is State.UPLOADING][:2]
+        assert first == [(0, "warm"), (5, "warm")]
+
+    def test_two_jobs_at_once_on_two_processors_are_known_to_take_longer(self) -> None:
+        """Two that keep both processors busy take 20 s side by side: one of them is sooner elsewhere."""
+        times = {LOCAL: Times(10, load=2.0), "box": Times(13, load=1.0)}
+        box = SimulatedExecutor("box")
+        here = SimulatedExecutor(LOCAL, slots=2, processors=2)
+        world = World({"a": times, "b": times}, [here, box])
+        assert carry_out(world) == pytest.approx(13)
+        light = {LOCAL: Times(10, load=1.0), "box": Times(13, load=1.0)}
+        here = SimulatedExecutor(LOCAL, slots=2, processors=2)
+        assert carry_out(World({"a": light, "b": light}, [here, box])) == pytest.approx(10)
+
+    def test_what_is_learned_of_jobs_side_by_side_is_what_one_takes_alone(self) -> None:
+        times = {LOCAL: Times(10, load=2.0)}
+        took: list[float] = []
+
+        class Noting(World):
+            def took(self, attempt: Attempt[Simulated], step: State, seconds: float, share: float) -> None:
+                if step is State.RUNNING:
+                    took.append(seconds)
+
+        jobs = {str(n): times for n in range(3)}
+        world = Noting(jobs, [SimulatedExecutor(LOCAL, slots=2, processors=2)])
+        assert carry_out(world) == pytest.approx(30)
+        assert took == pytest.approx([10, 10, 10])
 
 
 class TestEarlierAttempts:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from montage_ai.offload.flow import DESK, HERE
 from montage_ai.offload.ledger import Ledger, works_of
-from montage_ai.offload.options import LOCAL, Option, downlink, slots, uplink
+from montage_ai.offload.options import LOCAL, Option, lanes
 from montage_ai.offload.places import Places
 from montage_ai.offload.planner import Ask, plan
 from montage_ai.tasks.task import Task, Work
@@ -57,16 +56,21 @@ def decide(tasks: Sequence[Task], kept: Sequence[Kept], places: Places, ledger: 
         for one in places.executors
         if one.name != LOCAL and not ledger.is_set_up(one.name)
     }
-    free = _free(places, set_ups)
+    there = lanes(places.executors)
     asks, reasons = [], []
     for number, task in enumerate(tasks):
         works = works_of(task)
         offers = {one.name: ledger.offers(task, one.name, works) for one in places.executors}
         reasons.append({name: offer for name, offer in offers.items() if isinstance(offer, str)})
-        options = [option for offer in offers.values() if not isinstance(offer, str) for option in offer]
+        options = [
+            replace(option, ready=set_ups.get(one.name, 0.0), link=one.link)
+            for one in places.executors
+            if not isinstance(offer := offers[one.name], str)
+            for option in offer
+        ]
         asks.append(Ask(str(number), tuple(options)))
-    placed = {one.job: one for one in plan([_allowed(ask, places.only) for ask in asks], free, spare=places.spare)}
-    alone = plan([_allowed(ask, LOCAL) for ask in asks], free)
+    placed = {one.job: one for one in plan([_allowed(ask, places.only) for ask in asks], there, spare=places.spare)}
+    alone = plan([_allowed(ask, LOCAL) for ask in asks], there)
     rows = tuple(
         Decided(
             task.name,
@@ -104,14 +108,3 @@ def why_here(work: Work, seconds: float, places: Places, ledger: Ledger) -> str:
 def _allowed(ask: Ask, only: str | None) -> Ask:
     chosen = tuple(option for option in ask.options if only is None or option.executor == only)
     return Ask(ask.job, chosen or ask.options)
-
-
-def _free(places: Places, set_ups: Mapping[str, float]) -> dict[str, list[float]]:
-    free: dict[str, list[float]] = {}
-    for one in places.executors:
-        if one.name == LOCAL:
-            free |= {HERE: [0.0] * one.slots, DESK: [0.0] * one.slots}
-        else:
-            set_up = set_ups.get(one.name, 0.0)
-            free |= {uplink(one.name): [set_up], slots(one.name): [set_up] * one.slots, downlink(one.name): [0.0]}
-    return free

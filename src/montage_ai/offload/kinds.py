@@ -6,6 +6,8 @@ it.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import shlex
 from abc import abstractmethod
@@ -18,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from montage_ai import config
 from montage_ai.errors import ConfigError
+from montage_ai.offload.ray.messages import MADE_HERE
 from montage_ai.offload.transports.cgpu.client import CgpuClient
 from montage_ai.offload.transports.cgpu.colab import TOKEN_URL, ColabAccess
 from montage_ai.offload.transports.cgpu.command_line import CommandLineTransport
@@ -34,6 +37,12 @@ Notice = Callable[[str], None]
 
 VISIBLE = r"^/?([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*/?$"
 """A folder without names that begin with a dot: Jupyter Servers refuse those."""
+
+
+INTERNET = "the Internet"
+"""The connection to all that is not near."""
+
+_NEAR = (".local", ".lan", ".home", ".internal", ".home.arpa")
 
 
 Arguments = Annotated[
@@ -55,6 +64,19 @@ class PlaceSettings(Settings):
 
     slots: int | None = Field(None, ge=1, le=1000)
     """Jobs that it computes at once; by default half its processors, or one where it is a machine with a GPU."""
+    link: str | None = Field(None, min_length=1, max_length=100)
+    """A name for the connection that leads there: payloads to all executors with the same name travel one after the
+    other. By default all that lie in the Internet are behind one, and each in this network or machine has its own."""
+
+    @property
+    def connection(self) -> str:
+        """The connection's name; empty where it is the executor's own."""
+        return self.link or ("" if self.host_name is None or is_near(self.host_name) else INTERNET)
+
+    @property
+    def host_name(self) -> str | None:
+        """The machine's name or address; None where it is this machine."""
+        return None
 
     @property
     @abstractmethod
@@ -106,6 +128,10 @@ class SshSettings(MachineSettings):
     password_file: Path | None = None
     passphrase_env: str | None = None
     passphrase_file: Path | None = None
+
+    @property
+    def host_name(self) -> str:
+        return self.host
 
     @property
     def identity(self) -> str:
@@ -171,6 +197,10 @@ class JupyterSettings(MachineSettings):
         return url
 
     @property
+    def host_name(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
     def identity(self) -> str:
         return f"jupyter {self.url}"
 
@@ -189,6 +219,10 @@ class CgpuSettings(MachineSettings):
     work_dir: str = Field("/content/montage-ai", pattern=VISIBLE)
     token_url: str = Field(TOKEN_URL, pattern=r"^https?://[^\s?#]+$")
     """Where Google renews the login; another one where a company has its own way there."""
+
+    @property
+    def host_name(self) -> str:
+        return "colab.research.google.com"
 
     @property
     def identity(self) -> str:
@@ -221,6 +255,10 @@ class RaySettings(PlaceSettings):
     token_file: Path | None = None
 
     @property
+    def host_name(self) -> str | None:
+        return None if self.address == MADE_HERE else self.address.removeprefix("ray://").rpartition(":")[0].strip("[]")
+
+    @property
     def identity(self) -> str:
         return f"ray {self.address}"
 
@@ -244,6 +282,13 @@ KINDS: dict[str, type[PlaceSettings]] = {
     "cgpu": CgpuSettings,
     "ray": RaySettings,
 }
+
+
+def is_near(host: str) -> bool:
+    """Whether a machine is in this network, as far as its name or address tells."""
+    with contextlib.suppress(ValueError):
+        return not ipaddress.ip_address(host).is_global
+    return host == "localhost" or host.endswith(_NEAR)
 
 
 def _secret(variable: str | None, file: Path | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,11 +17,15 @@ from montage_ai.offload.options import LOCAL, Option
 from montage_ai.offload.run import Attempt, EarlierAttempt, Run
 from montage_ai.offload.states import ENDS, State
 from montage_ai.offload.store import Store
+from montage_ai.parallel import cores
 from montage_ai.tasks.task import Line, Needs, Task, Variant, Work
 from montage_ai.worker.machine import Machine, device_here, this_machine
 
 _ANYWHERE = "anywhere"
 _AS_PLANNED = Line(0.0, 1.0)  # bytes, of the bytes that a variant expects
+_LOAD = Line(4.0, 0.0)  # processors, of which a machine may have fewer: FFmpeg and PyTorch take what there is
+_LEAST_LOAD = 0.05
+_TELLING = 0.1  # processor seconds from which on they say something
 
 _MOST = 0.5  # of a payload must have moved for its time to say something of the link
 _ADVANCES = 1.0  # seconds between two records of how far a job is
@@ -61,8 +66,9 @@ class Ledger:
         prior, computing = variant.prior, self._key(task, variant, "compute", self.device(executor))
         compute = self._costs.line(computing, prior.compute)(work.units)
         measured = self._costs.observed(computing) > 0
+        load = self._load(task, variant, executor)
         if executor == LOCAL:
-            return Option(executor, variant.name, 0.0, 0.0, compute, 0.0, 0.0, measured)
+            return Option(executor, variant.name, 0.0, 0.0, compute, 0.0, 0.0, measured, load=load)
         prepare, finish = (
             self._costs.line(self._key(task, variant, step, self.device(LOCAL)), line)(units)
             for step, line, units in (("prepare", prior.prepare, work.prepare), ("finish", prior.finish, work.finish))
@@ -80,7 +86,19 @@ class Ledger:
             measured,
             bytes_up=bytes_up,
             bytes_down=bytes_down,
+            load=load,
         )
+
+    def _load(self, task: Task, variant: Variant, executor: str) -> float:
+        """Processors that computing keeps busy, on a machine that has nothing else to do."""
+        key = self._key(task, variant, "load", self.device(executor))
+        return min(self._costs.line(key, _LOAD)(1.0), self._processors(executor))
+
+    def _processors(self, executor: str) -> float:
+        if executor == LOCAL:
+            return cores()
+        machine = self.machine(executor, Needs())
+        return machine.processors if machine else math.inf
 
     def _bytes(self, task: Task, variant: Variant, way: str) -> Line:
         """Bytes that really travel ``up`` or ``down``, of those that the variant expects."""
@@ -179,6 +197,8 @@ class Ledger:
             return
         key, units, predicted = self._measured(attempt, step)
         self._learn(key, units * share, seconds, predicted if share == 1 and self._counts(attempt) else None)
+        if step is State.RUNNING and share == 1:
+            self._learn_load(attempt, seconds)
 
     def _measured(self, attempt: Attempt[Attempted], step: State) -> tuple[Key, float, float]:
         """What a step is a measurement of: its curve, its units, and the seconds that were predicted."""
@@ -215,6 +235,15 @@ class Ledger:
     ) -> None:
         key = self._key(attempt.run.task, attempt.work.variant, f"bytes {way}", _ANYWHERE)
         self._learn(key, planned, real, predicted if self._counts(attempt) else None)
+
+    def _learn_load(self, attempt: Attempt[Attempted], seconds: float) -> None:
+        """``seconds`` is what computing took, or would have taken with nothing else beside it."""
+        work, option = attempt.work, attempt.option
+        told = work.directory.reported()
+        if told is not None and seconds > 0 and told.processor_seconds > _TELLING:
+            load = max(min(told.processor_seconds / seconds, self._processors(option.executor)), _LEAST_LOAD)
+            key = self._key(attempt.run.task, work.variant, "load", self.device(option.executor))
+            self._learn(key, 1.0, load, option.load if self._counts(attempt) else None)
 
     @staticmethod
     def _counts(attempt: Attempt[Attempted]) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from montage_ai.offload.flow import DESK, HERE, Operation
+from montage_ai.offload.executors.executor import Executor
+from montage_ai.offload.flow import DESK, HERE, Lanes, Operation
+from montage_ai.offload.states import State
 
 LOCAL = "local"
 """The name of the executor on this machine."""
@@ -31,6 +35,12 @@ class Option:
     continued: bool = False
     whole_compute: float = 0.0
     """Where it is continued: the seconds of computing that were predicted for all of it."""
+    load: float = 0.0
+    """Processors that computing keeps busy there, if nothing else runs; 0: it shares none."""
+    link: str = ""
+    """The connection that its payload and outputs travel over; empty: one of the executor's own."""
+    ready: float = 0.0
+    """Seconds from now until the executor can take a payload: it may have to be set up first."""
 
     @property
     def seconds(self) -> float:
@@ -45,24 +55,44 @@ class Option:
     @property
     def at_best(self) -> float:
         """The seconds that are possible: a guess may be wrong tenfold, a transfer that is measured is not."""
-        return self.seconds if self.measured else self.seconds - 0.9 * self.compute
+        return self.ready + (self.seconds if self.measured else self.seconds - 0.9 * self.compute)
+
+    def steps(self) -> dict[State, Operation]:
+        """Its steps in their order, each in its lane."""
+        if self.executor == LOCAL:
+            seconds = {State.PREPARING: self.prepare, State.RUNNING: self.compute, State.FINISHING: self.finish}
+            return {state: Operation(HERE, one, machine=LOCAL, load=self.load) for state, one in seconds.items()}
+        link, here = self.link or self.executor, min(self.load, 1.0)
+        return {
+            State.PREPARING: Operation(DESK, self.prepare, machine=LOCAL, load=here),
+            State.UPLOADING: Operation(uplink(link), self.up, self.ready),
+            State.RUNNING: Operation(slots(self.executor), self.compute, self.ready, self.executor, self.load),
+            State.DOWNLOADING: Operation(downlink(link), self.down),
+            State.FINISHING: Operation(DESK, self.finish, machine=LOCAL, load=here),
+        }
 
     def operations(self) -> list[Operation]:
-        """Its steps, each in its lane."""
-        if self.executor == LOCAL:
-            return [Operation(HERE, self.prepare + self.compute + self.finish)]
-        return [
-            Operation(DESK, self.prepare),
-            Operation(uplink(self.executor), self.up),
-            Operation(slots(self.executor), self.compute),
-            Operation(downlink(self.executor), self.down),
-            Operation(DESK, self.finish),
-        ]
+        """The same, without the steps' names."""
+        return list(self.steps().values())
 
 
-def uplink(executor: str) -> str:
-    """The lane that takes payloads to ``executor``."""
-    return f"{executor}/up"
+def lanes(executors: Iterable[Executor[Any]]) -> Lanes:
+    """The lanes that jobs at ``executors`` flow through."""
+    servers: dict[str, int] = {}
+    processors: dict[str, float] = {}
+    for one in executors:
+        processors[one.name] = one.processors
+        if one.name == LOCAL:
+            servers |= {HERE: one.slots, DESK: one.slots}
+        else:
+            link = one.link or one.name
+            servers |= {uplink(link): 1, slots(one.name): one.slots, downlink(link): 1}
+    return Lanes({HERE: 1, DESK: 1, **servers}, processors)
+
+
+def uplink(link: str) -> str:
+    """The lane that takes payloads away over a connection."""
+    return f"{link}/up"
 
 
 def slots(executor: str) -> str:
@@ -70,6 +100,6 @@ def slots(executor: str) -> str:
     return HERE if executor == LOCAL else f"{executor}/compute"
 
 
-def downlink(executor: str) -> str:
-    """The lane that brings results from ``executor``."""
-    return f"{executor}/down"
+def downlink(link: str) -> str:
+    """The lane that brings results here over a connection."""
+    return f"{link}/down"

@@ -9,7 +9,7 @@ import anyio
 
 from montage_ai.errors import MontageError
 from montage_ai.offload.executors.executor import Executor
-from montage_ai.offload.options import downlink, slots, uplink
+from montage_ai.offload.sharing import ProcessorSharing
 
 
 class Condition(Enum):
@@ -24,10 +24,17 @@ class Condition(Enum):
     """It refused us or cannot work; nothing changes that while the program runs."""
 
 
-class Place:
-    """One executor with its lanes."""
+class Link:
+    """A connection: one payload at a time travels over it, and one result back."""
 
-    def __init__(self, executor: Executor[Any]) -> None:
+    def __init__(self) -> None:
+        self.up, self.down = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
+
+
+class Place:
+    """One executor with its lanes; ``link`` may lead to others too."""
+
+    def __init__(self, executor: Executor[Any], link: Link) -> None:
         self.executor = executor
         self.name = executor.name
         self.condition = Condition.NEW
@@ -36,8 +43,10 @@ class Place:
         self.error: MontageError | None = None
         self.silences = 0
         self.retry_at = 0.0
-        self.up, self.down = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
+        self.link = link
+        self.setting_up = anyio.Lock()
         self.compute = anyio.CapacityLimiter(executor.slots)
+        self.sharing = ProcessorSharing(executor.processors)
 
     @property
     def is_there(self) -> bool:
@@ -54,10 +63,7 @@ class Place:
             return 0.0
         return seconds if self.set_up_since is None else max(seconds - (now - self.set_up_since), 0.0)
 
-    def lanes(self, set_up: float) -> dict[str, list[float]]:
-        """When its lanes' servers are free if it has nothing to do, ``set_up`` seconds from now at the earliest."""
-        return {
-            uplink(self.name): [set_up],
-            slots(self.name): [set_up] * self.executor.slots,
-            downlink(self.name): [0.0],
-        }
+    def look_again(self) -> None:
+        """Take note of what the executor has found out of itself."""
+        self.compute.total_tokens = self.executor.slots
+        self.sharing.processors = self.executor.processors

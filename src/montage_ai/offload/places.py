@@ -96,13 +96,20 @@ def open_remote(
 
     if isinstance(one, RaySettings):
         return RayExecutor(
-            name, one.address, slots=one.slots, token=one.token, on_machine=on_machine, is_stale=is_stale
+            name,
+            one.address,
+            slots=one.slots,
+            link=one.connection,
+            token=one.token,
+            on_machine=on_machine,
+            is_stale=is_stale,
         )
     return RemoteExecutor(
         name,
         Retrying(one.transport(ledger.notice)),
         python=one.python,
         slots=one.slots,
+        link=one.connection,
         machine=ledger.machine(name, Needs()),
         on_machine=on_machine,
         is_stale=is_stale,

@@ -6,6 +6,7 @@ remembered in the book, across programs.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -15,7 +16,7 @@ from anyio.abc import TaskGroup
 from montage_ai.errors import MontageError, RuntimeLostError, UnreachableError, UnsuitedError
 from montage_ai.offload.contracts import Book
 from montage_ai.offload.executors.executor import Executor
-from montage_ai.offload.place import Condition, Place
+from montage_ai.offload.place import Condition, Link, Place
 
 W = TypeVar("W")
 
@@ -31,7 +32,8 @@ class Reach(Generic[W]):
     def __init__(
         self, executors: Sequence[Executor[W]], book: Book[W], look: Callable[[], None], *, only: str | None
     ) -> None:
-        self.places = {executor.name: Place(executor) for executor in executors}
+        links: defaultdict[str, Link] = defaultdict(Link)
+        self.places = {one.name: Place(one, links[one.link or one.name]) for one in executors}
         self._book, self._look, self._only = book, look, only
         self._tasks: TaskGroup | None = None
 
@@ -59,8 +61,11 @@ class Reach(Generic[W]):
 
     async def set_up(self, place: Place) -> None:
         """Make a cold runtime ready. Raises ``RemoteError``."""
-        if not place.cold:
-            return
+        async with place.setting_up:
+            if place.cold:
+                await self._set_up(place)
+
+    async def _set_up(self, place: Place) -> None:
         place.set_up_since = began = anyio.current_time()
         self._book.notice(f"{place.name} is being set up, which takes a while, once.", warning=False)
         try:
@@ -70,7 +75,7 @@ class Reach(Generic[W]):
             raise
         finally:
             place.set_up_since = None
-        place.compute.total_tokens = place.executor.slots
+        place.look_again()
         self._book.was_set_up(place.name, anyio.current_time() - began)
         place.cold = False
 
@@ -94,7 +99,7 @@ class Reach(Generic[W]):
             self.lost(place, told)
         else:
             place.condition, place.silences, place.error = Condition.READY, 0, None
-            place.compute.total_tokens = place.executor.slots  # a cluster's are known only now
+            place.look_again()  # a cluster's nodes are known only now
             self._book.answered(place.name)
         self._look()
 

@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from montage_ai.errors import MontageError
-from montage_ai.offload.flow import DESK, HERE, Operation
-from montage_ai.offload.options import LOCAL, Option, downlink, slots, uplink
+from montage_ai.offload.flow import Operation
+from montage_ai.offload.options import LOCAL, Option
+from montage_ai.offload.sharing import ProcessorSharing
 from montage_ai.offload.states import ENDS, Progress, State
 
 W = TypeVar("W")
@@ -104,10 +105,14 @@ class Attempt(Generic[W]):
     work: W
     began: float
     state: State = State.QUEUED
+    sharing: ProcessorSharing = field(default_factory=ProcessorSharing)
+    """Of the machine that computes it."""
     entered: float = 0.0
+    worked: float = 0.0
+    """The machine's seconds of work when the state was entered."""
     fraction: float = 0.0
-    told: float = 0.0
-    """When the fraction was told."""
+    done_then: float = 0.0
+    """The seconds of work that were done when the fraction was told."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     on_tell: Callable[[], None] = lambda: None
     sizes: dict[State, int] = field(default_factory=dict)
@@ -122,11 +127,12 @@ class Attempt(Generic[W]):
     def enter(self, state: State, now: float) -> None:
         if self.state in _ORDER:
             self.reached, self.reached_at = self.state, now
-        self.state, self.entered, self.fraction, self.told = state, now, 0.0, now
+        self.state, self.entered, self.fraction, self.done_then = state, now, 0.0, 0.0
+        self.worked = self.sharing.worked(now)
 
     def tell(self, fraction: float) -> None:
         """``fraction`` of the step is done."""
-        self.fraction, self.told = fraction, anyio.current_time()
+        self.fraction, self.done_then = fraction, self.work_done(anyio.current_time())
         self.on_tell()
 
     @property
@@ -159,40 +165,34 @@ class Attempt(Generic[W]):
 
     def rest(self, now: float) -> list[Operation]:
         """What is left of its operations."""
-        lanes = _lanes(self.option)
-        if self.state not in lanes:
-            return [Operation(lane, seconds) for lane, seconds in lanes.values()]
-        position = list(lanes).index(self.state)
-        operations = list(lanes.values())
-        lane, predicted = operations[position]
-        return [Operation(lane, self._step_left(predicted, now)), *operations[position + 1 :]]
+        steps = replace(self.option, ready=self.option.ready - (now - self.began)).steps()
+        if self.state not in steps:
+            return list(steps.values())
+        position = list(steps).index(self.state)
+        operation, *others = list(steps.values())[position:]
+        return [operation._replace(seconds=self._step_left(operation.seconds, now)), *others]
+
+    def work_done(self, now: float) -> float:
+        """Seconds of this step, as it would have taken if it had the machine for itself."""
+        if self.state is not State.RUNNING:
+            return now - self.entered
+        return self.sharing.worked(now) - self.worked
 
     def progress(self, state: State, now: float) -> Progress:
         """As it is told."""
-        lane = _lanes(self.option).get(self.state)
-        left = self._step_left(lane.seconds, now) if lane else None
+        step = self.option.steps().get(self.state)
+        left = self._step_left(step.seconds, now) if step else None
+        if left is not None and self.state is State.RUNNING:
+            left /= self.sharing.pace
         elapsed, size = now - self.entered, self.sizes.get(self.state, 0)
         rate = size * self.fraction / elapsed if elapsed > 0 else 0.0
         return Progress(state, self.option.executor, self.fraction, rate, left)
 
     def _step_left(self, predicted: float, now: float) -> float:
         """By its own pace as far as that is known, else as predicted; what is overdue is so for as long again."""
-        elapsed = now - self.entered
+        done = self.work_done(now)
         if self.fraction >= 1:
             return 0.0
         if self.fraction >= _SURE:
-            pace = (self.told - self.entered) / self.fraction
-            return max(pace - elapsed, 0.0)
-        return abs(predicted - elapsed)
-
-
-def _lanes(option: Option) -> dict[State, Operation]:
-    """The lane and the predicted seconds of each step."""
-    if option.executor == LOCAL:
-        names, seconds = [HERE] * 3, [option.prepare, option.compute, option.finish]
-        states = [State.PREPARING, State.RUNNING, State.FINISHING]
-    else:
-        names = [DESK, uplink(option.executor), slots(option.executor), downlink(option.executor), DESK]
-        seconds = [option.prepare, option.up, option.compute, option.down, option.finish]
-        states = list(_ORDER)
-    return dict(zip(states, map(Operation, names, seconds), strict=True))
+            return max(self.done_then / self.fraction - done, 0.0)
+        return abs(predicted - done)

@@ -14,8 +14,10 @@ The scheduler touches no thread, file or database and runs on anyio: the executo
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import anyio
@@ -35,8 +37,8 @@ from montage_ai.errors import (
 )
 from montage_ai.offload.contracts import Bench, Book
 from montage_ai.offload.executors.executor import Executor
-from montage_ai.offload.flow import DESK, HERE, flow
-from montage_ai.offload.options import LOCAL, Option
+from montage_ai.offload.flow import Operation
+from montage_ai.offload.options import LOCAL, Option, lanes
 from montage_ai.offload.place import Condition, Place
 from montage_ai.offload.planner import Ask, plan
 from montage_ai.offload.reach import Reach
@@ -137,7 +139,10 @@ class Scheduler(Generic[W]):
             return
         waiting = [run for run in self._runs.values() if not run.attempts and not run.held]
         asks = self._asks(waiting)
-        for placement in plan(asks, self._free(), spare=self._spare):
+        executors = [place.executor for place in self.places.values()]
+        now = anyio.current_time()
+        begun = [attempt.rest(now) for attempt in self._attempts]
+        for placement in plan(asks, lanes(executors), begun, spare=self._spare):
             place = self.places[placement.option.executor]
             if place.condition is Condition.READY and self._has_room(place):
                 self._begin(self._runs[placement.job], placement.option, tasks)
@@ -171,16 +176,14 @@ class Scheduler(Generic[W]):
     def _asks(self, runs: Iterable[Run]) -> list[Ask]:
         """What can be planned of ``runs``, the first of them; those that nobody can do now are parked or ended."""
         asks: list[Ask] = []
-        now = anyio.current_time()
         for run in runs:
             if len(asks) == _WINDOW:
                 break
-            offers = {name: self._book.options(run, name) for name in self.places}
+            offers = {name: self._offer(run, place) for name, place in self.places.items()}
             able = [name for name, offer in offers.items() if offer and not isinstance(offer, str)]
             able = [name for name in able if name not in run.unsuited]
             open_to = self._allowed([name for name in able if name not in run.failed_at]) or self._allowed(able)
-            chosen = (option for name in open_to for option in offers[name] if isinstance(option, Option))
-            options = tuple(run.what_is_left(option, now) for option in chosen)
+            options = tuple(option for name in open_to for option in offers[name] if isinstance(option, Option))
             if options:
                 if run.state is State.PARKED:
                     self._move(run, State.QUEUED)
@@ -209,23 +212,30 @@ class Scheduler(Generic[W]):
             f"No machine can do this work ({'; '.join(reasons)}).", hint="See `montage-ai offload status`."
         )
 
-    def _free(self) -> dict[str, list[float]]:
-        """When the lanes' servers are free, after all that has begun."""
-        now = anyio.current_time()
-        free = {lane: [0.0] * int(self._here.total_tokens) for lane in (HERE, DESK)}
-        for name, place in self.places.items():
-            if name != LOCAL:
-                free |= place.lanes(place.set_up_left(self._book.set_up_seconds(name), now))
-        return flow([attempt.rest(now) for attempt in self._attempts], free).free
+    def _offer(self, run: Run, place: Place) -> tuple[Option, ...] | str:
+        """What is left to do of a job there, by what is known now, or the reason why it cannot be done there."""
+        offer, now = self._book.options(run, place.name), anyio.current_time()
+        if isinstance(offer, str):
+            return offer
+        ready = place.set_up_left(self._book.set_up_seconds(place.name), now)
+        link = place.executor.link
+        return tuple(replace(run.what_is_left(option, now), ready=ready, link=link) for option in offer)
 
     def _has_room(self, place: Place) -> bool:
         """Whether one more job there would keep a lane busy, rather than only wait where it cannot be moved again."""
         mine = [attempt for attempt in self._attempts if attempt.option.executor == place.name]
         if place.name == LOCAL:
             return len(mine) < self._here.total_tokens
-        if any(attempt.state in (State.QUEUED, State.PREPARING) for attempt in mine):
+        if any(self._is_next(attempt) and place.link is self._place(attempt).link for attempt in self._attempts):
             return False  # one after the other, so that they reach the uplink in order
         return sum(attempt.before_compute for attempt in mine) < _AHEAD
+
+    def _is_next(self, attempt: Attempt[W]) -> bool:
+        """Whether it goes to the uplink next: where a machine is set up first, others may pass."""
+        return attempt.state in (State.QUEUED, State.PREPARING) and self._place(attempt).set_up_since is None
+
+    def _place(self, attempt: Attempt[W]) -> Place:
+        return self.places[attempt.option.executor]
 
     def _second_attempts(self, tasks: TaskGroup) -> None:
         """An idle machine tries what would end sooner there; the job that is furthest from its end first."""
@@ -234,23 +244,14 @@ class Scheduler(Generic[W]):
         for attempt in sorted(running, key=lambda attempt: -attempt.left(now)):
             run = attempt.run
             ready = [p for p in self.places.values() if p.condition is Condition.READY and not self._used(p)]
-            offers = [offer for p in ready for offer in self._offers(run, p.name)]
             if self._only is not None:
-                offers = [offer for offer in offers if offer.executor == self._only]
-            if offers:
-                best = min(offers, key=lambda offer: self._at_best(offer))
-                if _WORTH * self._at_best(best) + _MARGIN < attempt.left(now):
-                    self._begin(run, best, tasks)
-
-    def _at_best(self, option: Option) -> float:
-        place = self.places[option.executor]
-        return option.at_best + place.set_up_left(self._book.set_up_seconds(place.name), anyio.current_time())
-
-    def _offers(self, run: Run, executor: str) -> tuple[Option, ...]:
-        offer = self._book.options(run, executor)
-        if isinstance(offer, str) or executor in run.failed_at or executor in run.unsuited:
-            return ()
-        return tuple(run.what_is_left(option, anyio.current_time()) for option in offer)
+                ready = [place for place in ready if place.name == self._only]
+            able = [place for place in ready if place.name not in run.failed_at | run.unsuited.keys()]
+            offers = [self._offer(run, place) for place in able]
+            options = [option for offer in offers if not isinstance(offer, str) for option in offer]
+            best = min(options, key=lambda option: option.at_best, default=None)
+            if best is not None and _WORTH * best.at_best + _MARGIN < attempt.left(now):
+                self._begin(run, best, tasks)
 
     def _used(self, place: Place) -> bool:
         return any(attempt.option.executor == place.name for attempt in self._attempts)
@@ -259,6 +260,7 @@ class Scheduler(Generic[W]):
 
     def _begin(self, run: Run, option: Option, tasks: TaskGroup) -> None:
         attempt = Attempt(run, option, self._book.attempt(run, option), began=anyio.current_time())
+        attempt.sharing = self.places[option.executor].sharing
         attempt.continues = run.earlier.pop((option.executor, option.variant), None)
         run.attempts.append(attempt)
         self._attempts.append(attempt)
@@ -300,12 +302,12 @@ class Scheduler(Generic[W]):
             return
         async with self._desk:
             await self._step(attempt, State.PREPARING, lambda: self._bench.prepare(work))
-        async with place.up:
-            await self._reach.set_up(place)
+        await self._reach.set_up(place)
+        async with place.link.up:
             await self._step(attempt, State.UPLOADING, lambda: executor.upload(work, attempt.tell))
         async with place.compute:
             await self._step(attempt, State.RUNNING, lambda: self._computed(attempt, place))
-        async with place.down:
+        async with place.link.down:
             await self._step(attempt, State.DOWNLOADING, lambda: executor.download(work, attempt.tell))
         async with self._desk:
             await self._finish(attempt)
@@ -354,8 +356,9 @@ class Scheduler(Generic[W]):
             self._move(run, state, attempt)
         self._look()
         attempt.on_tell = lambda: run.tell(attempt, anyio.current_time())
-        outcome = await step()
-        seconds = anyio.current_time() - attempt.entered
+        with self._sharing(attempt.option.steps()[state]):
+            outcome = await step()
+        seconds = attempt.work_done(anyio.current_time())
         share = 1.0
         if state in (State.UPLOADING, State.DOWNLOADING):
             share = attempt.share_moved(state, outcome)
@@ -364,6 +367,19 @@ class Scheduler(Generic[W]):
         self._book.took(attempt, state, seconds, share)
         attempt.tell(1.0)
         return outcome
+
+    @contextlib.contextmanager
+    def _sharing(self, operation: Operation) -> Iterator[None]:
+        """For the length of the block an operation shares its machine's processors."""
+        place = self.places.get(operation.machine)
+        if place is None or not operation.load:
+            yield
+            return
+        place.sharing.add(operation.load, anyio.current_time())
+        try:
+            yield
+        finally:
+            place.sharing.add(-operation.load, anyio.current_time())
 
     def _failed(self, attempt: Attempt[W], place: Place, error: MontageError) -> None:
         """What an error means for the executor and for the job, which waits again unless it is ended."""
@@ -410,7 +426,7 @@ class Scheduler(Generic[W]):
     def _remember_part(self, attempt: Attempt[W]) -> None:
         """Of an attempt that was given up while it computed, the pace is learned all the same."""
         if attempt.state is State.RUNNING and attempt.fraction >= 0.1:
-            seconds = anyio.current_time() - attempt.entered
+            seconds = attempt.work_done(anyio.current_time())
             self._book.took(attempt, State.RUNNING, seconds, attempt.fraction)
 
     async def _discard(self, work: W, place: Place) -> None:

@@ -11,6 +11,7 @@ The number that comes back is the seconds until the last job has ended.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,7 @@ from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.options import Option
 from montage_ai.offload.run import Attempt, EarlierAttempt, Run
 from montage_ai.offload.scheduler import Scheduler
+from montage_ai.offload.sharing import ProcessorSharing
 from montage_ai.offload.states import ENDS, State
 from montage_ai.tasks.task import Line
 
@@ -35,10 +37,13 @@ class Times:
     up: float = 0.0
     down: float = 0.0
     finish: float = 0.0
+    load: float = 0.0
+    """Processors that computing keeps busy."""
 
     def option(self, executor: str, *, measured: bool = True) -> Option:
         """The same as a prediction."""
-        return Option(executor, "only", self.prepare, self.up, self.compute, self.down, self.finish, measured)
+        seconds = (self.prepare, self.up, self.compute, self.down, self.finish)
+        return Option(executor, "only", *seconds, measured, load=self.load)
 
 
 @dataclass(frozen=True)
@@ -54,21 +59,58 @@ Trouble = Callable[[Simulated, State], MontageError | None]
 """Asked at the end of each step for the error that it raises."""
 
 
+class Shared:
+    """A resource of so many ``units``, that all who use it share: time passes at the pace that is left for each."""
+
+    def __init__(self, units: float) -> None:
+        self._sharing, self._changed = ProcessorSharing(units), anyio.Event()
+
+    async def work(self, seconds: float, load: float) -> None:
+        """Use ``load`` units for ``seconds``, or longer where others use them too."""
+        self._change(load)
+        end = self._sharing.worked(anyio.current_time()) + seconds
+        try:
+            while (left := end - self._sharing.worked(anyio.current_time())) > 1e-9:
+                with anyio.move_on_after(left / self._sharing.pace):
+                    await self._changed.wait()
+        finally:
+            self._change(-load)
+
+    def _change(self, load: float) -> None:
+        self._sharing.add(load, anyio.current_time())
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+class SimulatedLink:
+    """A connection that several executors may lie behind."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.up, self.down = name, Shared(1.0), Shared(1.0)
+
+
 class SimulatedExecutor(Executor[Simulated]):
-    """Its steps take the job's times, multiplied by ``slowness``; ``trouble`` makes them fail."""
+    """Its steps take the job's times, multiplied by ``slowness``; ``trouble`` makes them fail.
+
+    What it computes shares its ``processors``, and what travels the connections of ``link``, whoever uses them.
+    """
 
     def __init__(
         self,
         name: str,
         *,
         slots: int = 1,
+        processors: float = math.inf,
+        link: SimulatedLink | None = None,
         set_up: float = 0.0,
         connecting: float = 0.0,
         slowness: Callable[[Simulated], float] = lambda _: 1.0,
         trouble: Trouble = lambda _work, _state: None,
         refusing: Callable[[float], MontageError | None] = lambda _: None,
     ) -> None:
-        self.name, self.slots = name, slots
+        self.name, self.slots, self.processors = name, slots, processors
+        self.link = link.name if link else ""
+        self._link, self._computing = link or SimulatedLink(name), Shared(processors)
         self._set_up, self._connecting = set_up, connecting
         self._slowness, self._trouble, self._refusing = slowness, trouble, refusing
         self.connections = 0
@@ -85,19 +127,21 @@ class SimulatedExecutor(Executor[Simulated]):
         await anyio.sleep(self._set_up)
 
     async def upload(self, work: Simulated, on_done: OnDone) -> int:
-        await self._step(work, State.UPLOADING, work.times.up)
+        await self._link.up.work(work.times.up, 1.0)
+        self._fail(work, State.UPLOADING)
         return 1
 
     async def compute(self, work: Simulated, on_done: OnDone) -> float | None:
         seconds = work.times.compute * self._slowness(work)
         for tenth in range(10):
             on_done(tenth / 10)
-            await anyio.sleep(seconds / 10)
-        await self._step(work, State.RUNNING, 0.0)
+            await self._computing.work(seconds / 10, work.times.load)
+        self._fail(work, State.RUNNING)
         return None
 
     async def download(self, work: Simulated, on_done: OnDone) -> int:
-        await self._step(work, State.DOWNLOADING, work.times.down)
+        await self._link.down.work(work.times.down, 1.0)
+        self._fail(work, State.DOWNLOADING)
         return 1
 
     async def discard(self, work: Simulated) -> None:
@@ -106,8 +150,7 @@ class SimulatedExecutor(Executor[Simulated]):
     async def close(self) -> None:
         pass
 
-    async def _step(self, work: Simulated, state: State, seconds: float) -> None:
-        await anyio.sleep(seconds)
+    def _fail(self, work: Simulated, state: State) -> None:
         if (error := self._trouble(work, state)) is not None:
             raise error
 

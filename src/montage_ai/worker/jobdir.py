@@ -103,6 +103,8 @@ class Result(_Record):
     data: dict[str, Any] = {}
     error: Failure | None = None
     seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
+    processor_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Of all processors together, in which the worker or its children computed; 0: not known."""
 
     @classmethod
     def failed(cls, error: MontageError) -> Result:
@@ -161,6 +163,10 @@ class JobDir:
         if result is None:
             return None
         return result if all(self.has(name, output) for name, output in result.outputs.items()) else None
+
+    def reported(self) -> Result | None:
+        """The result as a worker, here or elsewhere, has told it: its outputs may be missing."""
+        return self.expected() or _read(self.path / "result.json", Result)
 
     def has(self, name: str, output: OutputFile) -> bool:
         """Whether an output is there, and is what was said."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -27,14 +28,15 @@ def run_job(job: JobDir) -> Result:
     if (done := job.result()) and done.error is None:
         return done
     job.forget_result()  # an error of before is not the word of a worker that is killed now
-    started = time.monotonic()
+    started, before = time.monotonic(), sum(os.times()[:4])  # own and children's, user and system
     try:
         spec = job.spec()
         with telling_disk_errors(job.path):
             result = _compute(job, spec)
     except MontageError as error:
         result = Result.failed(error)
-    result = result.model_copy(update={"seconds": time.monotonic() - started})
+    spent = sum(os.times()[:4]) - before
+    result = result.model_copy(update={"seconds": time.monotonic() - started, "processor_seconds": spent})
     job.write_result(result)
     return result
 

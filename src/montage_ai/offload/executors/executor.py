@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -22,6 +23,10 @@ class Executor(ABC, Generic[W]):
     name: str
     slots: int
     """Jobs that it computes at once."""
+    processors: float = math.inf
+    """Its processors, which those jobs share; infinite where they are not known or share none."""
+    link: str = ""
+    """The connection that leads there, which others may share; empty: one of its own."""
     may_queue: bool = False
     """Whether a job may wait there, behind those of others, before it is computed."""
 

@@ -18,7 +18,7 @@ from montage_ai.forkserver import python_child
 from montage_ai.offload.attempted import Attempted, remove_attempt
 from montage_ai.offload.executors.executor import Executor, OnDone
 from montage_ai.offload.options import LOCAL
-from montage_ai.parallel import AT_ONCE
+from montage_ai.parallel import AT_ONCE, cores
 
 _LOOK = 0.25  # seconds between two looks at a job's status
 _LAST_WORDS = 0.2  # seconds in which a worker that answers no more has ended
@@ -31,7 +31,7 @@ class LocalExecutor(Executor[Attempted]):
     name = LOCAL
 
     def __init__(self, slots: int) -> None:
-        self.slots = slots
+        self.slots, self.processors = slots, cores()
         self._idle: list[_Worker] = []
 
     async def connect(self) -> bool:

@@ -53,12 +53,13 @@ class RayExecutor(FarExecutor):
         address: str,
         *,
         slots: int | None = None,
+        link: str = "",
         token: str | None = None,
         requirements: Sequence[str] | None = None,
         on_machine: Callable[[Machine], None] = lambda _: None,
         is_stale: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self.name, self.slots = name, slots or 1
+        self.name, self.slots, self.link = name, slots or 1, link
         self._address, self._configured, self._token = address, slots, token
         self._requirements = list(program().requirements if requirements is None else requirements)
         self._on_machine, self._is_stale = on_machine, is_stale
@@ -149,7 +150,7 @@ class RayExecutor(FarExecutor):
         return nodes
 
     def _learn(self, nodes: Nodes) -> None:
-        self.slots = self._configured or max(1, nodes.processors // 2)
+        self.slots, self.processors = self._configured or max(1, nodes.processors // 2), nodes.processors
         if nodes.machine is not None:
             self._on_machine(nodes.machine)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import re
 from collections.abc import Callable
 
@@ -40,7 +41,8 @@ _SLOWER = 1.5  # how much longer each further look at a job is
 class RemoteExecutor(FarExecutor):
     """Runs jobs on the machine that ``transport`` reaches.
 
-    ``slots`` is how many jobs it computes at once (None: by its processors), ``machine`` what is known of it, and
+    ``slots`` is how many jobs it computes at once (None: by its processors), ``link`` the connection that leads there
+    where others may lie behind it too, ``machine`` what is known of it, and
     ``on_machine`` is told what it turns out to be. ``is_stale`` says of the name of a job's directory there whether it
     is of a job of ours that has ended.
     """
@@ -52,11 +54,12 @@ class RemoteExecutor(FarExecutor):
         *,
         python: str | None = None,
         slots: int | None = 1,
+        link: str = "",
         machine: Machine | None = None,
         on_machine: Callable[[Machine], None] = lambda _: None,
         is_stale: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self.name, self._slots = name, slots
+        self.name, self._slots, self.link = name, slots, link
         self._machine = machine
         self._transport = transport
         self._bootstrap = Bootstrap(transport, python)
@@ -75,6 +78,10 @@ class RemoteExecutor(FarExecutor):
         if self._slots is not None:
             return self._slots
         return 1 if self._machine is None or self._machine.gpu else max(1, self._machine.processors // 2)
+
+    @property
+    def processors(self) -> float:  # type: ignore[override]
+        return math.inf if self._machine is None else self._machine.processors
 
     async def connect(self) -> bool:
         lines = await ask(self._transport, scripts.hello(program().name), "hello")
