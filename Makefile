@@ -49,7 +49,8 @@ check-all: $(VENV)/installed-dev  ## Run the checks and all tests there are
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(TESTS)
+	$(TESTS) -m "not ray"
+	$(BIN)/python -m pytest -m ray
 
 explore: $(VENV)/installed-dev  ## Try the properties on many new examples
 	$(BIN)/python -m pytest --hypothesis-profile=explore $$(grep -rl "^from hypothesis" tests --include="test_*.py")

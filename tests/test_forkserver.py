@@ -79,6 +79,13 @@ def runs(process: psutil.Process) -> bool:
     return False
 
 
+def the_template() -> psutil.Process:
+    """The one of this process; what other tests have left is not running."""
+    children = filter(runs, psutil.Process().children())
+    (template,) = [child for child in children if "montage_ai.forkserver" in child.cmdline()]
+    return template
+
+
 def test_a_child_has_its_arguments_streams_folder_and_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +98,7 @@ def test_a_child_has_its_arguments_streams_folder_and_environment(
 def test_it_is_forked_and_not_started_anew() -> None:
     pids = [int(ran("a", said=b"x\n")[0].split()[-1].rstrip(b"]")) for _ in range(2)]
     assert pids[0] != pids[1]
-    (template,) = [child for child in psutil.Process().children() if "montage_ai.forkserver" in child.cmdline()]
+    template = the_template()
     assert pids[0] > template.pid
 
 
@@ -125,7 +132,7 @@ def test_one_that_is_killed_is_told_and_one_that_waits_ends_with_its_block() -> 
 
 def test_a_template_that_was_killed_is_made_anew() -> None:
     ran("exit", "0")
-    (template,) = [child for child in psutil.Process().children() if "montage_ai.forkserver" in child.cmdline()]
+    template = the_template()
     template.kill()
     template.wait(20)
     assert ran("exit", "4")[1] == 4

@@ -344,13 +344,17 @@ class TestJobs:
         assert "No job" in program("jobs", "watch").out or program("jobs", "watch").code == 0
 
 
-SLOW_PLACES = ("cgpu", "cgpu by its commands", "ray")
+SLOW_PLACES = {
+    "cgpu": [pytest.mark.slow],
+    "cgpu by its commands": [pytest.mark.slow],
+    "ray": [pytest.mark.slow, pytest.mark.ray],
+}
 
 
 class TestPlaces:
     """The same clip on every kind of machine gives the same film."""
 
-    @pytest.fixture(params=["jupyter", *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW_PLACES)])
+    @pytest.fixture(params=["jupyter", *(pytest.param(one, marks=marks) for one, marks in SLOW_PLACES.items())])
     def place(
         self, request: pytest.FixtureRequest, home: Path, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[str]:

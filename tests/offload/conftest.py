@@ -125,14 +125,13 @@ def ray_executor(cluster: RayCluster) -> Iterator[RayExecutor]:
 TRANSPORTS = ("local", "ssh", "jupyter", "cgpu", "colab")
 """Every transport there is; a new one joins here."""
 
-SLOW_PLACES = ("cgpu", "colab", "ray")
-"""Of these a call takes a second, or the start half a minute: Ray gives up to start on a busy machine."""
+SLOW_PLACES = {"cgpu": [pytest.mark.slow], "colab": [pytest.mark.slow], "ray": [pytest.mark.slow, pytest.mark.ray]}
+"""Of these a call takes a second, or the start half a minute."""
 
 
 def transport_params(*others: str) -> list[object]:
     """The transports, and ``others``, to parametrise by."""
-    slow = pytest.mark.slow
-    return [pytest.param(one, marks=slow) if one in SLOW_PLACES else one for one in (*TRANSPORTS, *others)]
+    return [pytest.param(one, marks=SLOW_PLACES.get(one, [])) for one in (*TRANSPORTS, *others)]
 
 
 def make_transport(kind: str, request: pytest.FixtureRequest, folder: Path) -> Transport:

@@ -18,6 +18,7 @@ from montage_ai import config
 from montage_ai.errors import DiskFullError, GivenUpError, MontageError, TaskError
 from montage_ai.media.files import sha256
 from montage_ai.media.probe import probe
+from montage_ai.offload import scheduler
 from montage_ai.offload.job import Job
 from montage_ai.offload.offloader import Offloader
 from montage_ai.offload.options import LOCAL
@@ -256,8 +257,9 @@ class TestLeftElsewhere:
         assert list((far / "jobs").iterdir()) == []
 
     def test_what_is_not_wanted_any_more_is_ended_and_removed(
-        self, payload: InputFile, far: Path, until: Until
+        self, payload: InputFile, far: Path, until: Until, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(scheduler, "_FAREWELL", 100.0)  # a busy machine may need more than a user waits for
         task = Trial(source=payload, seconds=1, size=1000)
         self.leave(task, far, until)
         for process in far_processes(far):

@@ -21,7 +21,10 @@ from montage_ai.tasks.task import InputFile, Needs
 from montage_ai.tasks.trial import OUTPUT, Trial
 from tests.offload.conftest import arguments, attempted, expected_output, run
 
-pytestmark = pytest.mark.slow  # a cluster takes its time; what every executor must do is tried in executors/
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.ray,
+]  # a cluster takes its time; what every executor must do is tried in executors/
 
 
 def folders(cluster: RayCluster) -> list[Path]:
