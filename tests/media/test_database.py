@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from montage_ai.errors import DiskFullError, UserError
+from montage_ai.media import database
 from montage_ai.media.database import Database
 
 SCHEMA = """
@@ -206,3 +207,21 @@ class TestVersions:
         again = Database(path, SCHEMA)
         assert again.all("SELECT name FROM sqlite_master WHERE name = 'more'") == []
         again.close()
+
+
+def test_that_another_program_is_waited_for_is_told(
+    db: Database, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "_SILENT", 0.05)
+    hasty = Database(path, SCHEMA)
+    assert caplog.messages == []
+    with ThreadPoolExecutor() as pool:
+        with db.transaction() as connection:
+            change = pool.submit(hasty.write, INSERT, "a", 1)
+            while not caplog.messages:
+                time.sleep(0.01)
+            connection.execute(INSERT, ("b", 2))
+        change.result()
+    assert caplog.messages == [f"{path} is kept busy by another program: waiting for it."]
+    assert hasty.all(ALL) == [("a", 1), ("b", 2)]
+    hasty.close()

@@ -118,15 +118,19 @@ def relay(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_hosts_and_proxy_commands_of_the_users_configuration_are_used(
-    ssh_server: Sshd, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoding: str, ssh_server: Sshd, far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also with comments behind settings, and bytes that are no UTF-8: OpenSSH takes both."""
     home = tmp_path / "me"
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh" / "config").write_text(
-        f"Host studio\n  HostName 127.0.0.1\n  HostKeyAlias 127.0.0.1\n  User {ssh_server.user}\n"
-        f"  IdentityFile {ssh_server.key}\n  UserKnownHostsFile {ssh_server.known_hosts}\n"
-        f"  ProxyCommand {sys.executable} {relay(tmp_path)} {ssh_server.port}\n"
+        f"# im B\u00fcro\nHost studio  # the one below\n  HostName 127.0.0.1 # or its name\n  HostKeyAlias 127.0.0.1\n"
+        f"  User {ssh_server.user}\n"
+        f'  IdentityFile "{ssh_server.key}"\t# mine\n  UserKnownHostsFile {ssh_server.known_hosts}\n'
+        f"  ProxyCommand {sys.executable} {relay(tmp_path)} {ssh_server.port}\n",
+        encoding,
     )
     monkeypatch.setenv("HOME", str(home))
 

@@ -16,6 +16,7 @@ import anyio
 
 from montage_ai.errors import AccessDeniedError, MissingExtraError, UnreachableError, UnsuitedError
 from montage_ai.offload.transports.answers import raise_if_full
+from montage_ai.offload.transports.ssh_config import readable_config
 from montage_ai.offload.transports.transport import BLOCK, LONGEST_ANSWER, Completed, Stream, Transport
 
 if TYPE_CHECKING:
@@ -272,9 +273,10 @@ class SshTransport(Transport):
         given = {name: value for name, value in chosen.items() if value is not None}
         if not address.check_host_key:
             given["known_hosts"] = None
-        with self._telling():
+        with self._telling(), readable_config() as config:
             return await asyncssh.connect(
                 address.host,
+                config=config,
                 connect_timeout=address.connect_timeout,
                 login_timeout=address.connect_timeout * 2,
                 keepalive_interval=_KEEP_ALIVE,
