@@ -315,6 +315,17 @@ def test_only_what_shakes_is_steadied_unless_told_otherwise(make_clip: MakeClip,
     assert "still" in steadied(plan(clips, grid, stabilize="always").timeline.items)
 
 
+@pytest.mark.parametrize("style", style_names())
+@pytest.mark.parametrize(("count", "seconds"), [(10, 40.0), (10, 20.0), (30, 60.0)])
+def test_photos_are_shown_for_as_long_as_the_film_is_to_be(
+    count: int, seconds: float, style: str, make_clip: MakeClip
+) -> None:
+    clips = [make_clip(f"{n}.jpg", photo=True, look=5.0 * n) for n in range(count)]
+    timeline = plan(clips, build_grid(90.0), style, duration=seconds).timeline
+    assert timeline.duration >= 0.9 * seconds
+    assert len({item.clip.path for item in timeline.items}) == len(timeline.items)
+
+
 def test_photos_are_shown_once_each_with_a_move(make_clip: MakeClip) -> None:
     clips = [make_clip(f"{n}.jpg", photo=True, look=15.0 * n) for n in range(5)]
     made = plan(clips, build_grid(8.0))

@@ -24,7 +24,8 @@ from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
 
 _SHORTEST_FILM = 0.5
-_PASSES = 4
+_PASSES = 8
+_MOST_STRETCHED = 12.0  # times the style's shots
 _CLEAR = 0.3  # the score from which on `search` shows a moment
 
 
@@ -119,7 +120,12 @@ def _used_up(picks: Sequence[Pick], material: Material) -> str:
 def _fill(
     duration: float, material: Material, grid: BeatGrid, brief: Brief, fps: Fraction
 ) -> tuple[Rhythm, list[Pick]]:
-    """The picks for a film of ``duration`` seconds. Where the footage runs out, it is paced again for what it fills."""
+    """The picks for a film of ``duration`` seconds. Where the footage runs out, it is paced again for what it fills.
+
+    Photos are shown once, but as long as there is time: they are paced slower first, where a length was asked for.
+    """
+    stretch = 1.0
+    may_stretch = brief.duration is not None and any(clip.is_photo for clip in material.clips)
     for _ in range(_PASSES):
         rhythm = pace(
             grid,
@@ -129,12 +135,16 @@ def _fill(
             density=brief.density,
             beat_offset=brief.beat_offset,
             seed=brief.seed,
+            stretch=stretch,
         )
         rhythm, pinned = place_pins(rhythm, material, brief)
         picks = select(rhythm, pinned, material, brief.style.taste, brief.seed)
         reached = picks[-1].slot.end if picks else 0
         if reached in (0, rhythm.frames):
             break
+        if may_stretch and stretch < _MOST_STRETCHED:
+            stretch = min(1.1 * stretch * rhythm.frames / reached, _MOST_STRETCHED)
+            continue
         duration = max(float(reached / fps), _SHORTEST_FILM)
     return rhythm, picks
 

@@ -100,8 +100,12 @@ def pace(
     density: Density = "auto",
     beat_offset: float = 0.0,
     seed: int = 0,
+    stretch: float = 1.0,
 ) -> Rhythm:
-    """The slots of a film of ``duration`` seconds, each boundary on a cut point of the music."""
+    """The slots of a film of ``duration`` seconds, each boundary on a cut point of the music.
+
+    ``stretch`` makes shots so many times as long as the style wants them, where ``density`` leaves that open.
+    """
     last = frame_of(duration, fps)
     points = tuple(
         CutPoint(frame_of(time + beat_offset, fps), time, strength)
@@ -112,7 +116,8 @@ def pace(
     empty = Rhythm((), last, shortest, points, grid, style, fps)
     notes: tuple[str, ...] = ()
     if density == "auto":
-        chosen = _choose(points, grid, style, duration, random.Random(seed))  # noqa: S311  variety, not secrecy
+        pacing = _stretched(style.pacing, stretch)
+        chosen = _choose(points, grid, style, pacing, duration, random.Random(seed))  # noqa: S311  variety, not secrecy
     else:
         chosen, notes = _every(points, grid, density)
     cuts = [CutPoint(0, 0.0, _BEAT), *_spaced(chosen, empty), CutPoint(last, duration, _BEAT)]
@@ -179,10 +184,10 @@ def _spaced(chosen: list[CutPoint], film: Rhythm) -> list[CutPoint]:
 
 
 def _choose(
-    points: tuple[CutPoint, ...], grid: BeatGrid, style: Style, duration: float, rng: random.Random
+    points: tuple[CutPoint, ...], grid: BeatGrid, style: Style, pacing: Pacing, duration: float, rng: random.Random
 ) -> list[CutPoint]:
     """Walk through the music; each shot ends on the point that fits its wanted length and the bars best."""
-    pacing, now = style.pacing, 0.0
+    now = 0.0
     chosen: list[CutPoint] = []
     beat = 60 / grid.tempo if grid.tempo else float(np.median(np.diff(grid.beats))) if len(grid.beats) > 1 else 1.0
     times = np.array([point.time for point in points])
@@ -195,6 +200,11 @@ def _choose(
         best = max(points[low:high], key=lambda p: _fit(p, p.time - now, wanted, pacing.variation, rng))
         chosen.append(best)
         now = best.time
+
+
+def _stretched(pacing: Pacing, stretch: float) -> Pacing:
+    longer = {"slow": stretch * pacing.slow, "fast": stretch * pacing.fast, "max_seconds": stretch * pacing.max_seconds}
+    return pacing if stretch == 1 else pacing.model_copy(update=longer)
 
 
 def _wanted_seconds(level: float, beat: float, pacing: Pacing) -> float:
