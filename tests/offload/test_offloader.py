@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from montage_ai import config
+from montage_ai.api.storage import clean
 from montage_ai.errors import DiskFullError, GivenUpError, MontageError, TaskError
 from montage_ai.media.files import sha256
 from montage_ai.media.probe import probe
@@ -90,6 +91,15 @@ def test_a_result_is_made_once_and_then_remembered(plain: Path, tmp_path: Path) 
         assert states(offloader) == [State.DONE]
     assert job_folders() == []
     assert at_work() == []
+
+
+def test_results_that_are_used_are_not_removed_by_another_program(one_frame: Path) -> None:
+    with Offloader() as offloader:
+        kept = offloader.submit(task_for(one_frame)).result().files
+        clean()
+        assert all(path.is_file() for path in kept.values())
+    clean()
+    assert not any(path.is_file() for path in kept.values())
 
 
 def test_a_result_is_known_under_another_name_and_in_another_program(one_frame: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, read_footage
 from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
+from montage_ai.offload.cache import in_use
 from montage_ai.offload.places import Mode, check_mode
 from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
@@ -77,10 +78,9 @@ def make_montage(
     if brief.lut is not None:
         read_cube(brief.lut)
     check_mode(offload)
-    config.cache_limit()  # what it says wrong is said now, and not once the film is made
     if not plan_only:
         files.check(force=force, sources=[track, *_sources(places)])
-    with Library(config.data_dir()) as library:
+    with in_use(config.cache_dir()), Library(config.data_dir()) as library:
         grid, source = listen(track, library, stages)
         found = read_footage(places, library, stages, is_ours=_is_ours)
         while True:
@@ -114,7 +114,7 @@ def make_montage(
 
 def analyze(footage: Sequence[Path | str], *, emit: Emit = ignore) -> Footage:
     """What is in the clips of ``footage``; what is known already is not decoded again."""
-    with Library(config.data_dir()) as library:
+    with in_use(config.cache_dir()), Library(config.data_dir()) as library:
         return read_footage([Path(place) for place in footage], library, emit, is_ours=_is_ours)
 
 

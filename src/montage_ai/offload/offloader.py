@@ -26,7 +26,7 @@ from montage_ai.errors import DiskFullError, GivenUpError, MontageError
 from montage_ai.events import Emit, ignore
 from montage_ai.media.ffmpeg import ffmpeg_version
 from montage_ai.offload.attempted import Attempted, remove_abandoned
-from montage_ai.offload.cache import ResultCache
+from montage_ai.offload.cache import ResultCache, in_use
 from montage_ai.offload.executors.executor import Executor
 from montage_ai.offload.job import Job
 from montage_ai.offload.ledger import Ledger
@@ -70,7 +70,8 @@ class Offloader:
         self._jobs_folder = folder / "jobs"
         self.store = store or Store(folder)
         self.ledger = Ledger(self.store, self._jobs_folder, self._key, emit)
-        self._cache = ResultCache((cache or config.cache_dir()) / "results")
+        self._cache_folder = cache or config.cache_dir()
+        self._cache = ResultCache(self._cache_folder / "results")
         self._places = open_executors(mode, self.store, self.ledger, executors)
         # A job that ends takes ``_guard`` in the working thread; whoever asks holds ``_asking``, and may wait for that.
         self._guard, self._asking = threading.Lock(), threading.Lock()
@@ -81,6 +82,7 @@ class Offloader:
         self._fault: BaseException | None = None
 
     def __enter__(self) -> Offloader:
+        self._stack.enter_context(in_use(self._cache_folder))
         self._sweep()
         return self
 
