@@ -34,7 +34,8 @@ from montage_ai.footage.search import (
 from montage_ai.media.decode import frame_at
 from montage_ai.media.files import write_atomically
 from montage_ai.media.photos import read_photo
-from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.media.probe import MediaInfo
+from montage_ai.media.rebuild import probe_readable
 from montage_ai.models.image_text import Picture
 from montage_ai.render.sheet import Card, is_sheet, sheet_html
 
@@ -82,7 +83,7 @@ def _picture(place: Path | str) -> Picture:
         time = Fraction(second)
     except (ValueError, ZeroDivisionError):
         raise UserError(f"has no second {second!r}.", file=path, hint="Write it like clip.mp4@12.5.") from None
-    info = probe(Path(path))
+    info = probe_readable(Path(path))
     picture = read_photo(info.path) if info.kind == "photo" else _frame(info, time)
     return np.ascontiguousarray(picture[:, :, ::-1])
 

@@ -15,7 +15,8 @@ from montage_ai.events import Emit, Notice, ignore
 from montage_ai.footage.library import Library
 from montage_ai.media.ffmpeg import first_run_that_works
 from montage_ai.media.files import publishing, sha256
-from montage_ai.media.probe import probe
+from montage_ai.media.probe import MediaInfo, probe
+from montage_ai.media.rebuild import probe_readable
 from montage_ai.media.stretch import origin_arguments, sound_maps
 from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.offloader import Offloader, OnProgress
@@ -86,14 +87,15 @@ class StabilizationService:
         clips, targets = list(map(Path, sources)), list(map(Path, outputs))
         if len({path.absolute() for path in targets}) < len(targets):
             raise UserError("Two clips would be written to one file.", hint="Give every clip an output of its own.")
-        good = dict(_usable(list(zip(clips, targets, strict=True)), emit))
         with in_use(config.cache_dir()), Library(config.data_dir()) as library:
+            infos = _readable(clips, emit)
+            good = {output: clip for output, clip in zip(targets, clips, strict=True) if clip in infos}
             for output, source in good.items():
                 check_target(output, clips)
                 if output.exists() and not force and not _made_by_us(source, output, library):
                     hint = "Choose another name, or use --force to replace it."
                     raise OutputExistsError("exists and was not made by this program.", file=output, hint=hint)
-            done = self._all(good, library, emit, on_progress)
+            done = self._all(good, infos, library, emit, on_progress)
         prune(config.cache_dir(), RenderCache(config.cache_dir()).folders, config.cache_limit())
         for one in done.values():
             if one.missing:
@@ -103,21 +105,26 @@ class StabilizationService:
 
     def tasks(self, sources: Iterable[Path], library: Library) -> dict[Path, Stabilize]:
         """The task of each source."""
-        return {
-            source: Stabilize(
-                source=InputFile(path=source.absolute(), sha256=library.digest(source)),
-                smoothing=self.smoothing,
-                deliver="clip",
-                always=self.always,
-            )
-            for source in sources
-        }
+        return {source: self._task(probe_readable(source), library) for source in sources}
+
+    def _task(self, info: MediaInfo, library: Library) -> Stabilize:
+        return Stabilize(
+            source=InputFile(path=info.path.absolute(), sha256=library.digest(info.path)),
+            smoothing=self.smoothing,
+            deliver="clip",
+            always=self.always,
+        )
 
     def _all(
-        self, good: Mapping[Path, Path], library: Library, emit: Emit, on_progress: OnProgress
+        self,
+        good: Mapping[Path, Path],
+        infos: Mapping[Path, MediaInfo],
+        library: Library,
+        emit: Emit,
+        on_progress: OnProgress,
     ) -> dict[Path, Stabilized]:
         """Each clip is written as soon as it is done."""
-        tasks = self.tasks(good.values(), library)
+        tasks = {source: self._task(infos[source], library) for source in good.values()}
         outputs: dict[Stabilize, list[Path]] = {}
         for output, source in good.items():
             outputs.setdefault(tasks[source], []).append(output)
@@ -129,33 +136,34 @@ class StabilizationService:
                         failed.append(made)
                         emit(Notice("warning", f"{made.what} It is left out.", good[output]))
                     else:
-                        done[output] = _write(good[output], output, made, library)
+                        done[output] = _write(good[output], infos[good[output]], output, made, library)
         if failed and not done:
             raise failed[0]
         return done
 
 
-def _write(source: Path, output: Path, made: Payload, library: Library) -> Stabilized:
+def _write(source: Path, info: MediaInfo, output: Path, made: Payload, library: Library) -> Stabilized:
     with publishing(output) as draft:
         if steady := CLIP in made.files:
             shutil.copyfile(made.files[CLIP], draft)
         else:
-            _copy(source, draft)
+            _copy(info, draft)
         probe(draft)
         if (digest := sha256(draft)) != library.digest(source):
             library.write_note(_MADE, digest, 1, "")
     return Stabilized(source, output, steady, float(made.data["shake"]), float(made.data["missing"]))
 
 
-def _usable(pairs: Sequence[tuple[Path, Path]], emit: Emit) -> list[tuple[Path, Path]]:
-    """Outputs and sources of the clips that can be read."""
-    good: list[tuple[Path, Path]] = []
+def _readable(sources: Sequence[Path], emit: Emit) -> dict[Path, MediaInfo]:
+    """What can be read of ``sources``; others are told, and the first of them is raised where there is nothing else."""
+    good: dict[Path, MediaInfo] = {}
     bad: list[MediaError] = []
-    for source, output in pairs:
+    for source in sources:
         try:
-            if probe(source).kind != "video":
+            info = probe_readable(source)
+            if info.kind != "video":
                 raise MediaError("is not a video.", file=source, hint="Only videos can be stabilised.")
-            good.append((output, source))
+            good[source] = info
         except MediaError as error:
             bad.append(error)
     if bad and not good:
@@ -171,17 +179,16 @@ def _made_by_us(source: Path, output: Path, library: Library) -> bool:
     return library.note(_MADE, digest, 1) is not None or digest == library.digest(source)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(info: MediaInfo, target: Path) -> None:
     """The clip as it is: its bytes, else its streams, else (MP4 does not take all of them) its pictures and sound."""
-    if source.suffix.lower() == target.suffix.lower():
-        shutil.copyfile(source, target)
+    if info.path.suffix.lower() == target.suffix.lower():
+        shutil.copyfile(info.path, target)
         return
-    info = probe(source)
-    read = ["-loglevel", "error", "-i", f"file:{source.absolute()}", "-map", f"0:{info.picture.index}"]
+    read = ["-loglevel", "error", "-i", f"file:{info.path.absolute()}", "-map", f"0:{info.picture.index}"]
     even = "crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p"
     picture = ["-vf", even, "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", "-c:a", "aac", "-b:a", "192k"]
     encoded = ["-fps_mode", "passthrough", *picture]
     *with_sound, silent = sound_maps(info)
     ways = [[*sound, *how] for how in (["-c", "copy"], encoded) for sound in with_sound or [silent]]
     tail = [*origin_arguments(info), f"file:{target}"]
-    first_run_that_works([[*read, *way, *tail] for way in [*ways, [*silent, *encoded]]], about=source)
+    first_run_that_works([[*read, *way, *tail] for way in [*ways, [*silent, *encoded]]], about=info.path)

@@ -19,6 +19,7 @@ from montage_ai import config
 from montage_ai.errors import FFmpegError, IrregularTimesError, MediaError
 from montage_ai.isolation import isolated
 from montage_ai.media.ffmpeg import first_run_that_works
+from montage_ai.media.files import digest_of
 from montage_ai.media.probe import RAW_STREAMS, MediaInfo, open_media, picture_stream, probe
 from montage_ai.media.sealed import SealedFiles
 from montage_ai.paths import AnyPath
@@ -28,12 +29,15 @@ _SUFFIX = ".mov"
 _USUAL_RATE = 25
 
 
-def probe_readable(path: Path, sha256: str) -> MediaInfo:
-    """What ``path`` is, as it can be read: of a file with irregular times that is a copy (``rebuilt`` is True)."""
+def probe_readable(path: Path, sha256: str | None = None) -> MediaInfo:
+    """What ``path`` is, as it can be read: of a file with irregular times that is a copy (``rebuilt`` is True).
+
+    ``sha256`` is the digest of its content, which is read where it is needed and not given.
+    """
     try:
         return probe(path)
     except IrregularTimesError:
-        return rebuilt(path, sha256)
+        return rebuilt(path, sha256 or digest_of(path))
 
 
 def rebuilt(path: Path, sha256: str) -> MediaInfo:
