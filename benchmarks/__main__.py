@@ -25,20 +25,18 @@ def main() -> int:
     """Measure what was asked for and show it."""
     asked = _asked()
     machine = this_machine()
-    known = _known(asked.known)
     parts: dict[str, list[Row]] = {}
     for name in PARTS:
         if name in asked.only:
             on = f"{date.today().isoformat()}, {machine}"
             parts[name] = [replace(row, on=on) for row in run_part(name, asked.quick)]
             _tell(parts[name])
-        elif name in known:
-            parts[name] = known[name]
     print_table(parts, machine)
     if asked.json:
         asked.json.write_text(_as_json(parts, machine), encoding="utf-8")
     if asked.write:
-        asked.write.write_text(page(parts, PARTS), encoding="utf-8")
+        before = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
+        asked.write.write_text(page(parts, PARTS, before), encoding="utf-8")
     return int(any(row.reached is False for rows in parts.values() for row in rows))
 
 
@@ -63,14 +61,6 @@ def _tell(rows: Sequence[Row]) -> None:
         print(f"  {row.name}: {row.shown} {row.target} {row.verdict} {row.note}".rstrip(), file=sys.stderr, flush=True)
 
 
-def _known(path: Path | None) -> dict[str, list[Row]]:
-    """The rows of an earlier run's JSON, by part."""
-    if path is None:
-        return {}
-    told = json.loads(path.read_text(encoding="utf-8"))["parts"]
-    return {name: [Row(**row) for row in rows] for name, rows in told.items()}
-
-
 def _as_json(parts: Mapping[str, Sequence[Row]], machine: Machine) -> str:
     rows = {name: [asdict(row) for row in part] for name, part in parts.items()}
     return json.dumps({"machine": asdict(machine), "parts": rows}, indent=1) + "\n"
@@ -83,8 +73,7 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs, not how fast it is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows as JSON")
-    parser.add_argument("--known", type=Path, metavar="FILE", help="take the parts that are not run from such a file")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the page, like docs/benchmarks.md")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write what was measured into a page like this")
     return parser.parse_args()
 
 

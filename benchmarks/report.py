@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ _HOW = """## How to run them
     python -m benchmarks                                 # everything
     python -m benchmarks --only cuts startup             # some parts
     python -m benchmarks --quick                         # small sizes: whether it runs, not how fast it is
-    python -m benchmarks --write docs/benchmarks.md      # and write this page
+    python -m benchmarks --write docs/benchmarks.md      # and write what was measured into this page
 
 Costs are CPU seconds of whole process trees. What is compared runs alternately, and ratios are medians of pairs, so
 that a busy machine disturbs both sides alike; run them on an idle one all the same. Every part runs in a process and
@@ -67,24 +68,44 @@ def print_table(parts: Mapping[str, Sequence[Row]], machine: Machine) -> None:
     Console().print(table)
 
 
-def page(parts: Mapping[str, Sequence[Row]], titles: Mapping[str, str]) -> str:
-    """The page of the documentation, in Markdown."""
-    rows = [row for part in parts.values() for row in part]
-    aimed = [row for row in rows if row.reached is not None]
-    left_out = sum(row.value is None and row.reached is None for row in rows)
-    text = _INTRODUCTION.format(
-        reached=sum(row.reached is True for row in aimed),
-        targets=len(aimed),
-        skipped=f", {left_out} rows skipped" if left_out else "",
-    )
-    return text + "".join(_section(titles[name], part) for name, part in parts.items()) + _HOW
+def page(parts: Mapping[str, Sequence[Row]], titles: Mapping[str, str], before: str = "") -> str:
+    """The page of the documentation, in Markdown. Parts that were not measured stay as they are in the page ``before``.
+
+    Args:
+        parts: The rows of each part that was measured.
+        titles: The title of every part there is, in their order.
+        before: The page as it was.
+    """
+    known = _sections(before)
+    sections = {name: _section(titles[name], rows) for name, rows in parts.items()}
+    kept = [sections.get(name) or known.get(_heading(title), "") for name, title in titles.items()]
+    verdicts = [cells[COLUMNS.index("reached")] for cells in map(_cells_of, "".join(kept).splitlines()) if cells]
+    reached, missed, skipped = (verdicts.count(word) for word in ("yes", "no", "skipped"))
+    left_out = f", {skipped} rows skipped" if skipped else ""
+    return _INTRODUCTION.format(reached=reached, targets=reached + missed, skipped=left_out) + "".join(kept) + _HOW
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections of a page by their headings."""
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    return {part.partition("\n")[0]: part for part in parts if part.startswith("## ")}
+
+
+def _cells_of(line: str) -> list[str]:
+    """Of a row of a table its cells; of any other line nothing."""
+    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    return cells if len(cells) == len(COLUMNS) else []
+
+
+def _heading(title: str) -> str:
+    return f"## {title[:1].upper()}{title[1:]}"
 
 
 def _section(title: str, rows: Sequence[Row]) -> str:
     head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
     lines = "".join(f"| {' | '.join(map(_escaped, _cells(row)))} |\n" for row in rows)
     how = f"`{rows[0].command}` ({rows[0].on})\n\n" if rows and rows[0].command else ""
-    return f"## {title[:1].upper()}{title[1:]}\n\n{how}{head}{lines}\n"
+    return f"{_heading(title)}\n\n{how}{head}{lines}\n"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
