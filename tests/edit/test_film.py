@@ -326,6 +326,16 @@ def test_photos_are_shown_for_as_long_as_the_film_is_to_be(
     assert len({item.clip.path for item in timeline.items}) == len(timeline.items)
 
 
+@pytest.mark.parametrize("density", ["auto", "bar", "beat"])
+def test_a_film_of_clips_and_a_photo_ends_with_its_outro_where_the_footage_runs_out(
+    density: str, make_clip: MakeClip
+) -> None:
+    clips = [make_clip("p.jpg", photo=True)] + [make_clip(f"{n}.mp4", 3, look=9.0 * n) for n in range(10)]
+    made = plan(clips, build_grid(90.0), duration=40.0, density=density)
+    assert made.slots[-1].end == made.timeline.frames
+    assert made.slots[-1].part == "outro"
+
+
 def test_photos_are_shown_once_each_with_a_move(make_clip: MakeClip) -> None:
     clips = [make_clip(f"{n}.jpg", photo=True, look=15.0 * n) for n in range(5)]
     made = plan(clips, build_grid(8.0))

@@ -124,6 +124,15 @@ class TestFlow:
             [7.5, 4.5]
         )
 
+    @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e7, 1e12])
+    def test_it_comes_to_an_end_whatever_times_are_predicted(self, scale: float) -> None:
+        rng = random.Random(2)
+        for _ in range(20):
+            loads = [rng.uniform(0.1, 60) for _ in range(6)]
+            seconds = [scale * rng.random() for _ in loads]
+            jobs = [[Operation(HERE, s, machine=LOCAL, load=load)] for s, load in zip(seconds, loads, strict=True)]
+            assert max(flow(jobs, Lanes({HERE: 3}, {LOCAL: 4.0})).ends) >= max(seconds)
+
     def test_what_is_not_ready_lets_others_pass(self) -> None:
         late, other = [Operation("up", 2.0, ready=5.0)], [Operation("up", 3.0)]
         assert flow([late, other], Lanes({"up": 1})).ends == [7, 3]

@@ -123,6 +123,45 @@ class TestWhatIsShared:
         first = [(when, where) for when, _, state, where in world.log if state is State.UPLOADING][:2]
         assert first == [(0, "warm"), (5, "warm")]
 
+    def test_a_set_up_that_fails_is_not_repeated_by_those_that_waited_for_it(self) -> None:
+        class Unsuitable(SimulatedExecutor):
+            tries = 0
+
+            async def set_up(self) -> None:
+                self.tries += 1
+                await anyio.sleep(60)
+                raise UnsuitedError("no Python there")
+
+        box = Unsuitable("box", set_up=60)
+        times = {LOCAL: Times(50), "box": Times(1, up=1)}
+        world = World({str(n): times for n in range(6)}, here_and(box), set_ups={"box": 10})
+        assert carry_out(world) == pytest.approx(60 + 6 * 50)
+        assert box.tries == 1
+
+    def test_a_set_up_that_was_quicker_than_predicted_is_over(self) -> None:
+        """Otherwise the uplink would seem idle until the predicted moment."""
+        box = SimulatedExecutor("box", set_up=10)
+        times = {LOCAL: Times(70), "box": Times(10, up=15, down=1)}
+        world = World({str(n): times for n in range(8)}, here_and(box), set_ups={"box": 120})
+        assert carry_out(world) <= 10 + 8 * 15 + 11
+
+    def test_a_job_on_a_machine_that_was_not_known_is_learned_as_it_was(self) -> None:
+        took: list[float] = []
+
+        class Revealed(SimulatedExecutor):
+            async def set_up(self) -> None:
+                await super().set_up()
+                self.processors = 2
+
+        class Noting(World):
+            def took(self, attempt: Attempt[Simulated], step: State, seconds: float, share: float) -> None:
+                if step is State.RUNNING:
+                    took.append(seconds)
+
+        world = Noting({"a": {"box": Times(100, load=4.0)}}, [Revealed("box", set_up=5)])
+        carry_out(world)
+        assert took == pytest.approx([100])
+
     def test_two_jobs_at_once_on_two_processors_are_known_to_take_longer(self) -> None:
         """Two that keep both processors busy take 20 s side by side: one of them is sooner elsewhere."""
         times = {LOCAL: Times(10, load=2.0), "box": Times(13, load=1.0)}

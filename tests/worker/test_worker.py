@@ -23,6 +23,7 @@ from montage_ai.media.files import sha256
 from montage_ai.tasks.stabilize import MOTIONS, Stabilize
 from montage_ai.tasks.task import InputFile
 from montage_ai.worker.jobdir import Failure, JobDir, JobSpec, OutputFile, Result, StagedFile, stage_in_place
+from montage_ai.worker.machine import Machine
 from montage_ai.worker.run import run_job
 
 Until = Callable[..., None]
@@ -345,3 +346,10 @@ def test_the_doctor_says_what_this_machine_is() -> None:
     assert set(said["filters"]) == set(vidstab.FILTERS)
     assert said["memory"] > 0
     assert said["disk"] > 0
+
+
+@pytest.mark.parametrize(("said", "taken"), [(0, 1), (-4, 1), (8, 8), (10**30, 4096)])
+def test_a_machine_that_says_an_impossible_number_of_processors_is_taken_for_a_possible_one(
+    said: int, taken: int
+) -> None:
+    assert Machine.model_validate_json(f'{{"processors": {said}}}').processors == taken

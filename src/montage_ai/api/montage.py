@@ -26,8 +26,9 @@ from montage_ai.footage.library import Library
 from montage_ai.footage.scan import Footage, read_footage
 from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
-from montage_ai.offload.cache import in_use
+from montage_ai.offload.cache import in_use, prune
 from montage_ai.offload.places import Mode, check_mode
+from montage_ai.render.cache import RenderCache
 from montage_ai.render.colour import read_cube
 from montage_ai.render.film import Rendered, render_film
 from montage_ai.render.sources import open_sources
@@ -109,6 +110,7 @@ def make_montage(
             seconds=time.monotonic() - started,
             wanted=plan.wanted,
         )
+    prune(config.cache_dir(), RenderCache(config.cache_dir()).folders, config.cache_limit())
     return Film(plan, found, grid, rendered, files.film)
 
 

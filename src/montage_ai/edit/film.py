@@ -24,7 +24,7 @@ from montage_ai.footage.search import Insight
 from montage_ai.music.beat_grid import BeatGrid
 
 _SHORTEST_FILM = 0.5
-_PASSES = 8
+_PASSES = 4
 _MOST_STRETCHED = 12.0  # times the style's shots
 _CLEAR = 0.3  # the score from which on `search` shows a moment
 
@@ -122,11 +122,10 @@ def _fill(
 ) -> tuple[Rhythm, list[Pick]]:
     """The picks for a film of ``duration`` seconds. Where the footage runs out, it is paced again for what it fills.
 
-    Photos are shown once, but as long as there is time: they are paced slower first, where a length was asked for.
+    Photos are shown once, but for longer where there is time: they are paced slower first, if a length was asked for.
     """
-    stretch = 1.0
-    may_stretch = brief.duration is not None and any(clip.is_photo for clip in material.clips)
-    for _ in range(_PASSES):
+
+    def filled(duration: float, stretch: float) -> tuple[Rhythm, list[Pick], int]:
         rhythm = pace(
             grid,
             brief.style,
@@ -139,13 +138,21 @@ def _fill(
         )
         rhythm, pinned = place_pins(rhythm, material, brief)
         picks = select(rhythm, pinned, material, brief.style.taste, brief.seed)
-        reached = picks[-1].slot.end if picks else 0
+        return rhythm, picks, picks[-1].slot.end if picks else 0
+
+    stretch = 1.0
+    rhythm, picks, reached = filled(duration, stretch)
+    if brief.duration is not None and brief.density == "auto" and any(clip.is_photo for clip in material.clips):
+        while 0 < reached < rhythm.frames and stretch < _MOST_STRETCHED:
+            longer = min(1.1 * stretch * rhythm.frames / reached, _MOST_STRETCHED)
+            slower = filled(duration, longer)
+            if slower[2] <= reached:
+                break
+            stretch, (rhythm, picks, reached) = longer, slower
+    for _ in range(_PASSES - 1):
         if reached in (0, rhythm.frames):
             break
-        if may_stretch and stretch < _MOST_STRETCHED:
-            stretch = min(1.1 * stretch * rhythm.frames / reached, _MOST_STRETCHED)
-            continue
-        duration = max(float(reached / fps), _SHORTEST_FILM)
+        rhythm, picks, reached = filled(max(float(reached / fps), _SHORTEST_FILM), stretch)
     return rhythm, picks
 
 

@@ -21,7 +21,7 @@ HERE = "here"
 DESK = "desk"
 """The lane of the small steps on this machine, before and after what others compute: they do not wait for its jobs."""
 
-_TOGETHER = 1e-9  # seconds within which all that happens is one event
+_TOGETHER = 1e-9  # of the time until then, or seconds: what happens within them is one event
 
 
 class Operation(NamedTuple):
@@ -102,13 +102,17 @@ class _Run:
                 lane = self._lanes[self._operation(turn).lane]
                 heapq.heappush(lane.free, self._now)
                 heapq.heappush(self._coming, (self._now, _Turn(turn.job, turn.position + 1)))
-            while self._coming and self._coming[0][0] <= self._now + _TOGETHER:
+            while self._coming and self._coming[0][0] <= self._soon:
                 self._arrive(heapq.heappop(self._coming)[1])
             for lane in self._lanes.values():
                 while lane.queue and lane.free:
                     heapq.heappop(lane.free)
                     self._start(heapq.heappop(lane.queue))
         return Flow(self._ends, {name: sorted(lane.free) for name, lane in self._lanes.items()})
+
+    @property
+    def _soon(self) -> float:
+        return self._now + _TOGETHER * max(1.0, self._now)
 
     def _operation(self, turn: _Turn) -> Operation:
         return self._jobs[turn.job][turn.position]
@@ -121,10 +125,10 @@ class _Run:
     def _ended(self) -> list[_Turn]:
         """What ends now."""
         ended = []
-        while self._timed and self._timed[0][0] <= self._now + _TOGETHER:
+        while self._timed and self._timed[0][0] <= self._soon:
             ended.append(heapq.heappop(self._timed)[1])
         for machine in self._machines.values():
-            worked = machine.worked(self._now) + _TOGETHER
+            worked = machine.worked(self._now) + (self._soon - self._now)
             while machine.running and machine.running[0][0] <= worked:
                 turn = heapq.heappop(machine.running)[1]
                 machine.add(-self._operation(turn).load, self._now)
@@ -138,7 +142,7 @@ class _Run:
             position += 1
         if position == len(operations):
             self._ends[turn.job] = self._now
-        elif operations[position].ready > self._now + _TOGETHER:
+        elif operations[position].ready > self._soon:
             heapq.heappush(self._coming, (operations[position].ready, _Turn(turn.job, position)))
         else:
             heapq.heappush(self._lanes[operations[position].lane].queue, _Turn(turn.job, position))

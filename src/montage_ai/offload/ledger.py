@@ -25,6 +25,7 @@ _ANYWHERE = "anywhere"
 _AS_PLANNED = Line(0.0, 1.0)  # bytes, of the bytes that a variant expects
 _LOAD = Line(4.0, 0.0)  # processors, of which a machine may have fewer: FFmpeg and PyTorch take what there is
 _LEAST_LOAD = 0.05
+_IMPOSSIBLE = 1.5  # times the processors that there are
 _TELLING = 0.1  # processor seconds from which on they say something
 
 _MOST = 0.5  # of a payload must have moved for its time to say something of the link
@@ -240,8 +241,11 @@ class Ledger:
         """``seconds`` is what computing took, or would have taken with nothing else beside it."""
         work, option = attempt.work, attempt.option
         told = work.directory.reported()
-        if told is not None and seconds > 0 and told.processor_seconds > _TELLING:
-            load = max(min(told.processor_seconds / seconds, self._processors(option.executor)), _LEAST_LOAD)
+        if told is None or option.continued or told.processor_seconds <= _TELLING:
+            return
+        load = told.processor_seconds / max(seconds, 1e-3)
+        if load < _IMPOSSIBLE * self._processors(option.executor):  # otherwise it is not of this time
+            load = min(max(load, _LEAST_LOAD), self._processors(option.executor))
             key = self._key(attempt.run.task, work.variant, "load", self.device(option.executor))
             self._learn(key, 1.0, load, option.load if self._counts(attempt) else None)
 

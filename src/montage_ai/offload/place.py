@@ -45,6 +45,7 @@ class Place:
         self.retry_at = 0.0
         self.link = link
         self.setting_up = anyio.Lock()
+        self.set_up_error: MontageError | None = None
         self.compute = anyio.CapacityLimiter(executor.slots)
         self.sharing = ProcessorSharing(executor.processors)
 
@@ -66,4 +67,4 @@ class Place:
     def look_again(self) -> None:
         """Take note of what the executor has found out of itself."""
         self.compute.total_tokens = self.executor.slots
-        self.sharing.processors = self.executor.processors
+        self.sharing.resize(self.executor.processors, anyio.current_time())

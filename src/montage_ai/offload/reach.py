@@ -47,7 +47,8 @@ class Reach(Generic[W]):
     def lost(self, place: Place, error: MontageError) -> None:
         """An executor did not do its part: it is left alone for a while, or for good where trying again is in vain."""
         if isinstance(error, RuntimeLostError):
-            place.condition, place.cold = Condition.NEW, True
+            if place.condition is not Condition.CONNECTING:  # that is how it is found out already
+                place.condition, place.cold = Condition.NEW, True
         elif not isinstance(error, UnreachableError):
             if place.condition is not Condition.OUT:
                 self._book.notice(f"{place.name} is not used any more in this run: {error}")
@@ -61,9 +62,18 @@ class Reach(Generic[W]):
 
     async def set_up(self, place: Place) -> None:
         """Make a cold runtime ready. Raises ``RemoteError``."""
+        waited = place.setting_up.locked()
         async with place.setting_up:
-            if place.cold:
+            if not place.cold:
+                return
+            if waited and place.set_up_error is not None:  # the next try would find the same
+                raise place.set_up_error
+            place.set_up_error = None
+            try:
                 await self._set_up(place)
+            except MontageError as error:
+                place.set_up_error = error
+                raise
 
     async def _set_up(self, place: Place) -> None:
         place.set_up_since = began = anyio.current_time()

@@ -107,6 +107,8 @@ class Attempt(Generic[W]):
     state: State = State.QUEUED
     sharing: ProcessorSharing = field(default_factory=ProcessorSharing)
     """Of the machine that computes it."""
+    is_over: bool = False
+    """Nothing more is done for it, but what it has made may still be removed."""
     entered: float = 0.0
     worked: float = 0.0
     """The machine's seconds of work when the state was entered."""
@@ -136,9 +138,14 @@ class Attempt(Generic[W]):
         self.on_tell()
 
     @property
+    def before_upload(self) -> bool:
+        """Whether its payload still lies here."""
+        return self.state in (State.QUEUED, State.PREPARING)
+
+    @property
     def before_compute(self) -> bool:
         """Whether its payload still lies here, travels, or waits there."""
-        return self.state in (State.QUEUED, State.PREPARING, State.UPLOADING)
+        return self.before_upload or self.state is State.UPLOADING
 
     @property
     def may_be_doubled(self) -> bool:
@@ -163,9 +170,10 @@ class Attempt(Generic[W]):
         """Seconds until its end, if no lane is busy."""
         return sum(operation.seconds for operation in self.rest(now))
 
-    def rest(self, now: float) -> list[Operation]:
-        """What is left of its operations."""
-        steps = replace(self.option, ready=self.option.ready - (now - self.began)).steps()
+    def rest(self, now: float, ready: float = 0.0) -> list[Operation]:
+        """What is left of its operations; its executor is ``ready`` for a payload so many seconds from now."""
+        load = min(self.option.load, self.sharing.processors)
+        steps = replace(self.option, ready=ready if self.before_upload else 0.0, load=load).steps()
         if self.state not in steps:
             return list(steps.values())
         position = list(steps).index(self.state)

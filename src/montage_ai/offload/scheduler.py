@@ -141,7 +141,7 @@ class Scheduler(Generic[W]):
         asks = self._asks(waiting)
         executors = [place.executor for place in self.places.values()]
         now = anyio.current_time()
-        begun = [attempt.rest(now) for attempt in self._attempts]
+        begun = [attempt.rest(now, self._ready_in(self._place(attempt))) for attempt in self._attempts]
         for placement in plan(asks, lanes(executors), begun, spare=self._spare):
             place = self.places[placement.option.executor]
             if place.condition is Condition.READY and self._has_room(place):
@@ -217,9 +217,12 @@ class Scheduler(Generic[W]):
         offer, now = self._book.options(run, place.name), anyio.current_time()
         if isinstance(offer, str):
             return offer
-        ready = place.set_up_left(self._book.set_up_seconds(place.name), now)
-        link = place.executor.link
+        ready, link = self._ready_in(place), place.executor.link
         return tuple(replace(run.what_is_left(option, now), ready=ready, link=link) for option in offer)
+
+    def _ready_in(self, place: Place) -> float:
+        """Seconds until a place can take a payload."""
+        return place.set_up_left(self._book.set_up_seconds(place.name), anyio.current_time())
 
     def _has_room(self, place: Place) -> bool:
         """Whether one more job there would keep a lane busy, rather than only wait where it cannot be moved again."""
@@ -232,7 +235,7 @@ class Scheduler(Generic[W]):
 
     def _is_next(self, attempt: Attempt[W]) -> bool:
         """Whether it goes to the uplink next: where a machine is set up first, others may pass."""
-        return attempt.state in (State.QUEUED, State.PREPARING) and self._place(attempt).set_up_since is None
+        return attempt.before_upload and not attempt.is_over and self._place(attempt).set_up_since is None
 
     def _place(self, attempt: Attempt[W]) -> Place:
         return self.places[attempt.option.executor]
@@ -276,6 +279,7 @@ class Scheduler(Generic[W]):
                 error = raised
             except Exception as raised:  # noqa: BLE001  (one job's fault, which must not end the others)
                 error = TaskError(f"{type(raised).__name__}: {raised}", hint="Is the disk in order?")
+        attempt.is_over = True
         if error is not None:
             self._ended(attempt, "lost" if isinstance(error, RemoteError) else "failed", str(error))
         elif attempt.scope.cancelled_caught:
@@ -375,11 +379,12 @@ class Scheduler(Generic[W]):
         if place is None or not operation.load:
             yield
             return
-        place.sharing.add(operation.load, anyio.current_time())
+        load = min(operation.load, place.sharing.processors)  # it was guessed before the machine was known
+        place.sharing.add(load, anyio.current_time())
         try:
             yield
         finally:
-            place.sharing.add(-operation.load, anyio.current_time())
+            place.sharing.add(-load, anyio.current_time())
 
     def _failed(self, attempt: Attempt[W], place: Place, error: MontageError) -> None:
         """What an error means for the executor and for the job, which waits again unless it is ended."""

@@ -24,6 +24,11 @@ class ProcessorSharing:
         """Seconds of work that are done in a second, by each piece that runs."""
         return min(1.0, self.processors / self._load) if self._load > 0 else 1.0
 
+    def resize(self, processors: float, now: float) -> None:
+        """From ``now`` on there are so many processors."""
+        self.add(0.0, now)
+        self.processors = processors
+
     def add(self, load: float, now: float) -> None:
         """From ``now`` on something runs that keeps ``load`` processors busy if it is alone; less than 0: it ended."""
         self._worked, self._since = self.worked(now), now

@@ -9,13 +9,20 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from montage_ai.errors import MontageError, UnsuitedError
 from montage_ai.parallel import cores, memory
 
 _GIGA = 1e9
+_MOST_PROCESSORS = 4096
+
+
+def _possible(processors: object) -> object:
+    """A number that a planner can count with: another machine may say anything."""
+    return min(max(processors, 1), _MOST_PROCESSORS) if isinstance(processors, int) else processors
 
 
 class Machine(BaseModel):
@@ -26,7 +33,7 @@ class Machine(BaseModel):
     python: str = ""
     system: str = ""
     processor: str = ""
-    processors: int = 1
+    processors: Annotated[int, BeforeValidator(_possible)] = 1
     memory: float = 0.0
     gpu: str | None = None
     gpu_memory: float = 0.0

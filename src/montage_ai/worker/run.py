@@ -28,17 +28,23 @@ def run_job(job: JobDir) -> Result:
     if (done := job.result()) and done.error is None:
         return done
     job.forget_result()  # an error of before is not the word of a worker that is killed now
-    started, before = time.monotonic(), sum(os.times()[:4])  # own and children's, user and system
+    started, before = time.monotonic(), _processor_seconds()
     try:
         spec = job.spec()
         with telling_disk_errors(job.path):
             result = _compute(job, spec)
     except MontageError as error:
         result = Result.failed(error)
-    spent = sum(os.times()[:4]) - before
+    spent = _processor_seconds() - before
     result = result.model_copy(update={"seconds": time.monotonic() - started, "processor_seconds": spent})
     job.write_result(result)
     return result
+
+
+def _processor_seconds() -> float:
+    """Of this process and its children that have ended; 0 on Windows, where those of children are not known."""
+    times = os.times()
+    return 0.0 if os.name == "nt" else times.user + times.system + times.children_user + times.children_system
 
 
 def _compute(job: JobDir, spec: JobSpec) -> Result:

@@ -150,7 +150,7 @@ class RayExecutor(FarExecutor):
         return nodes
 
     def _learn(self, nodes: Nodes) -> None:
-        self.slots, self.processors = self._configured or max(1, nodes.processors // 2), nodes.processors
+        self.slots, self.processors = self._configured or max(1, nodes.processors // 2), max(1, nodes.processors)
         if nodes.machine is not None:
             self._on_machine(nodes.machine)
 

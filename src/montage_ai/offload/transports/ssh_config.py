@@ -9,9 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|[^"'#\s]\S*|["']|\s+(?!\#))*""")
-"""What stands before a comment: one begins with a # that begins a word, outside quotes."""
-
 _TAKES_THE_LINE = ("proxycommand", "remotecommand", "localcommand", "knownhostscommand")
 
 
@@ -35,15 +32,23 @@ def readable_config(path: Path | None = None) -> Iterator[list[str]]:
 
 def without_comments(config: str) -> str:
     """The lines of ``config``, as many as before, without comments."""
-    return "".join(f"{_without_comment(line)}\n" for line in config.splitlines())
+    return "\n".join(map(_without_comment, config.replace("\r\n", "\n").split("\n")))
 
 
 def _without_comment(line: str) -> str:
-    setting = line.strip()
-    if re.split(r"[\s=]", setting.lower(), maxsplit=1)[0] in _TAKES_THE_LINE:
+    """A comment begins with a # that begins a word, outside quotes."""
+    if re.split(r"[\s=]", line.strip().lower(), maxsplit=1)[0] in _TAKES_THE_LINE:
         return line
-    found = _WORDS.match(line)
-    return found.group().rstrip() if found else line
+    quote, before = "", " "
+    for position, letter in enumerate(line):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter == "#" and before.isspace():
+            return line[:position].rstrip()
+        before = letter
+    return line
 
 
 def _decoded(content: bytes) -> str:
