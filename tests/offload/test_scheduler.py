@@ -123,6 +123,17 @@ class TestWhatIsShared:
         first = [(when, where) for when, _, state, where in world.log if state is State.UPLOADING][:2]
         assert first == [(0, "warm"), (5, "warm")]
 
+    def test_a_second_attempt_does_not_delay_the_first_of_another(self) -> None:
+        """Whatever happens first at one moment: the payload of the only attempt goes before that of the second."""
+        for _ in range(20):
+            link = SimulatedLink("home")
+            boxes = [SimulatedExecutor(name, link=link) for name in ("a", "b")]
+            jobs = {
+                "long": {LOCAL: Times(25), "a": Times(3, up=5, down=10), "b": Times(3, up=5, down=10)},
+                "short": {LOCAL: Times(18), "a": Times(3, up=8, down=2), "b": Times(3, up=8, down=2)},
+            }
+            assert carry_out(World(jobs, here_and(*boxes))) == pytest.approx(18)
+
     def test_a_set_up_that_fails_is_not_repeated_by_those_that_waited_for_it(self) -> None:
         class Unsuitable(SimulatedExecutor):
             tries = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from montage_ai.offload.executors.executor import Executor
@@ -52,10 +52,9 @@ class Option:
         """Seconds of this machine's processors."""
         return self.prepare + self.finish + (self.compute if self.executor == LOCAL else 0.0)
 
-    @property
-    def at_best(self) -> float:
-        """The seconds that are possible: a guess may be wrong tenfold, a transfer that is measured is not."""
-        return self.ready + (self.seconds if self.measured else self.seconds - 0.9 * self.compute)
+    def at_best(self) -> Option:
+        """The same as it may turn out: a guess may be wrong tenfold, a transfer that is measured is not."""
+        return self if self.measured else replace(self, compute=0.1 * self.compute)
 
     def steps(self) -> dict[State, Operation]:
         """Its steps in their order, each in its lane."""

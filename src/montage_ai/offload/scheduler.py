@@ -37,10 +37,11 @@ from montage_ai.errors import (
 )
 from montage_ai.offload.contracts import Bench, Book
 from montage_ai.offload.executors.executor import Executor
-from montage_ai.offload.flow import Operation
+from montage_ai.offload.flow import Lanes, Operation
 from montage_ai.offload.options import LOCAL, Option, lanes
 from montage_ai.offload.place import Condition, Place
 from montage_ai.offload.planner import Ask, plan
+from montage_ai.offload.racing import second_attempt
 from montage_ai.offload.reach import Reach
 from montage_ai.offload.run import Attempt, EarlierAttempt, Run
 from montage_ai.offload.states import State
@@ -52,8 +53,6 @@ _WINDOW = 40  # waiting jobs that are planned at once
 _AHEAD = 3  # payloads that may lie at a remote, or travel there, beyond what it computes
 _PATIENCE = 1.5  # seconds that the first placement waits for executors to answer
 _REVIEW = 1.0  # seconds between two looks at what runs
-_WORTH = 1.25  # a second attempt must promise to end sooner by this factor ...
-_MARGIN = 1.0  # ... and these seconds
 _STALL = 1200.0  # seconds without progress after which another machine is not believed to compute ...
 _STALL_FACTOR = 10.0  # ... or so many times what was predicted, where that is longer
 _LONGEST = 3600.0  # seconds that computing may take whatever is told of its progress ...
@@ -139,10 +138,7 @@ class Scheduler(Generic[W]):
             return
         waiting = [run for run in self._runs.values() if not run.attempts and not run.held]
         asks = self._asks(waiting)
-        executors = [place.executor for place in self.places.values()]
-        now = anyio.current_time()
-        begun = [attempt.rest(now, self._ready_in(self._place(attempt))) for attempt in self._attempts]
-        for placement in plan(asks, lanes(executors), begun, spare=self._spare):
+        for placement in plan(asks, self._lanes(), self._begun(), spare=self._spare):
             place = self.places[placement.option.executor]
             if place.condition is Condition.READY and self._has_room(place):
                 self._begin(self._runs[placement.job], placement.option, tasks)
@@ -220,6 +216,14 @@ class Scheduler(Generic[W]):
         ready, link = self._ready_in(place), place.executor.link
         return tuple(replace(run.what_is_left(option, now), ready=ready, link=link) for option in offer)
 
+    def _begun(self) -> list[list[Operation]]:
+        """What is left of what has begun."""
+        now = anyio.current_time()
+        return [attempt.rest(now, self._ready_in(self._place(attempt))) for attempt in self._attempts]
+
+    def _lanes(self) -> Lanes:
+        return lanes(place.executor for place in self.places.values())
+
     def _ready_in(self, place: Place) -> float:
         """Seconds until a place can take a payload."""
         return place.set_up_left(self._book.set_up_seconds(place.name), anyio.current_time())
@@ -245,16 +249,13 @@ class Scheduler(Generic[W]):
         now = anyio.current_time()
         running = [a for a in self._attempts if len(a.run.attempts) == 1 and a.may_be_doubled and not a.run.has_ended]
         for attempt in sorted(running, key=lambda attempt: -attempt.left(now)):
-            run = attempt.run
-            ready = [p for p in self.places.values() if p.condition is Condition.READY and not self._used(p)]
-            if self._only is not None:
-                ready = [place for place in ready if place.name == self._only]
-            able = [place for place in ready if place.name not in run.failed_at | run.unsuited.keys()]
-            offers = [self._offer(run, place) for place in able]
+            idle = [p for p in self.places.values() if p.condition is Condition.READY and not self._used(p)]
+            able = [p for p in idle if p.name not in attempt.run.failed_at | attempt.run.unsuited.keys()]
+            offers = [self._offer(attempt.run, p) for p in able if self._only in (None, p.name) and self._has_room(p)]
             options = [option for offer in offers if not isinstance(offer, str) for option in offer]
-            best = min(options, key=lambda option: option.at_best, default=None)
-            if best is not None and _WORTH * best.at_best + _MARGIN < attempt.left(now):
-                self._begin(run, best, tasks)
+            chosen = second_attempt(options, self._attempts.index(attempt), self._begun(), self._lanes())
+            if chosen is not None:
+                self._begin(attempt.run, chosen, tasks)
 
     def _used(self, place: Place) -> bool:
         return any(attempt.option.executor == place.name for attempt in self._attempts)
