@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,11 @@ with ending_when_told():
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split("\n")[:3] == ["went on", "came again", "cleaned up"]
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has other signals")
+def test_an_interrupt_while_the_program_starts_ends_it_without_a_word() -> None:
+    script = "import montage_ai.cli.start, os, signal; os.kill(os.getpid(), signal.SIGINT); print('went on')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

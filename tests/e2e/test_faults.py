@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import montage_ai
+from montage_ai.api import montage
 from montage_ai.api.montage import Film
 from montage_ai.edit.brief import Brief
 from montage_ai.edit.styles import load_style
@@ -266,3 +267,18 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, plain: Path, music: Path, kind
 
     with pytest.raises(MontageError, match="not a file"):
         make()
+
+
+def test_a_program_that_ends_before_its_report_leaves_files_that_it_may_replace(
+    plain: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    film, brief = tmp_path / "film.mp4", Brief(style=load_style("dynamic"), quality="preview")
+    with monkeypatch.context() as ending:
+        ending.setattr(montage, "write_report", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            montage_ai.make_montage([plain], music, film, brief=brief)
+    assert film.with_suffix(".otio").is_file()
+    assert montage_ai.make_montage([plain], music, film, brief=brief).rendered is not None

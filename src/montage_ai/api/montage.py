@@ -97,7 +97,7 @@ def make_montage(
                 break
             except ClipsFailedError as error:
                 found = _without_failed(found, error, stages)
-        write_otio(plan.timeline, files.timeline)
+        write_otio(plan.timeline, files.timeline, files.claim)
         write_report(
             files,
             plan.timeline,

@@ -62,9 +62,9 @@ class FilmFiles:
         return self.report.is_file() and _mark_of(self.film) in self._marks()
 
     def claim(self, draft: Path) -> None:
-        """Say in the report that ``draft``, which is about to become the film, is ours too.
+        """Say in the report that ``draft``, which is about to become the film or its timeline, is ours too.
 
-        So a program that ends between the two leaves a film that may be replaced.
+        So a program that ends between the two leaves files that may be replaced.
         """
         mark = _as_html([*self._marks(), _mark_of(draft)])
         page = self._page() if self._marks() else ""

@@ -124,7 +124,7 @@ def ending_when_told() -> Iterator[None]:
     """For the length of the block SIGTERM and SIGHUP end the program as Ctrl-C does: children ended, drafts removed.
 
     None of them is lost: Python drops what is raised in destructors and callbacks of its libraries, so that a signal
-    that nobody handles after a second is sent again.
+    that nobody handles after a second is sent again. That it was dropped is not reported.
     """
     timers, before = list[threading.Timer](), dict[signal.Signals, Any]()
 
@@ -139,9 +139,12 @@ def ending_when_told() -> Iterator[None]:
         found = getattr(signal, name, None)  # Windows knows but two of them
         if found is not None and signal.getsignal(found) in (signal.SIG_DFL, signal.default_int_handler):
             before[found] = signal.signal(found, end)
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda one: None if isinstance(one.exc_value, KeyboardInterrupt) else report(one)
     try:
         yield
     finally:
+        sys.unraisablehook = report
         for timer in timers:
             timer.cancel()
         for found, handler in before.items():

@@ -7,6 +7,7 @@ where it begins, and in the film's frames how long it is.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,10 +20,14 @@ KEY = "montage_ai"
 VERSION = 1
 
 
-def write_otio(timeline: Timeline, path: Path) -> None:
-    """Write the film as ``path`` (.otio), which ``conform.read_otio`` reads back to an equal timeline."""
+def write_otio(timeline: Timeline, path: Path, on_written: Callable[[Path], None] = lambda _: None) -> None:
+    """Write the film as ``path`` (.otio), which ``conform.read_otio`` reads back to an equal timeline.
+
+    ``on_written`` is called with the complete file just before it gets its name.
+    """
     with publishing(path) as draft:
         otio.adapters.write_to_file(to_otio(timeline), str(draft), adapter_name="otio_json")
+        on_written(draft)
 
 
 def to_otio(timeline: Timeline) -> otio.schema.Timeline:
