@@ -180,4 +180,5 @@ def _locked(emit: Emit) -> Emit:
 
 
 def _minutes(seconds: float) -> str:
+    seconds = max(seconds, 0.0)  # more may be done than was known of
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -233,13 +233,16 @@ class Scheduler(Generic[W]):
         mine = [attempt for attempt in self._attempts if attempt.option.executor == place.name]
         if place.name == LOCAL:
             return len(mine) < self._here.total_tokens
-        if any(self._is_next(attempt) and place.link is self._place(attempt).link for attempt in self._attempts):
+        if any(self._goes_first(attempt, place) for attempt in self._attempts):
             return False  # one after the other, so that they reach the uplink in order
         return sum(attempt.before_compute for attempt in mine) < _AHEAD
 
-    def _is_next(self, attempt: Attempt[W]) -> bool:
-        """Whether it goes to the uplink next: where a machine is set up first, others may pass."""
-        return attempt.before_upload and not attempt.is_over and self._place(attempt).set_up_since is None
+    def _goes_first(self, attempt: Attempt[W], place: Place) -> bool:
+        """Whether it goes to the uplink before any other at ``place``: who is set up first lets other places pass."""
+        its = self._place(attempt)
+        if attempt.is_over or not attempt.before_upload or its.link is not place.link:
+            return False
+        return its is place or its.set_up_since is None
 
     def _place(self, attempt: Attempt[W]) -> Place:
         return self.places[attempt.option.executor]
